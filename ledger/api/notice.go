@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+	"time"
+)
+
+// What a notice brings.
+const (
+	NewsGood = "good"
+	NewsBad  = "bad"
+)
+
+// Notice is good or bad news of a provider. What it is not about is absent.
+type Notice struct {
+	Kind        string    `json:"kind" example:"trial-ending"`
+	News        string    `json:"news,omitempty" enum:"good,bad"`
+	At          time.Time `json:"at"`
+	Text        string    `json:"text" doc:"for people"`
+	Company     string    `json:"company,omitempty" example:"globex"`
+	Endpoint    string    `json:"endpoint,omitempty" example:"pc-17"`
+	License     string    `json:"license,omitempty" doc:"its id"`
+	LicenseType string    `json:"license_type,omitempty" example:"server"`
+	Invoice     string    `json:"invoice,omitempty" example:"S-000001"`
+	Amount      string    `json:"amount,omitempty" format:"decimal" example:"6.99"`
+	Currency    string    `json:"currency,omitempty" example:"USD"`
+	Position    uint64    `json:"position" doc:"number of the entry that it comes from"`
+}
+
+// NoticePage is a page of notices.
+type NoticePage struct {
+	Notices    []Notice `json:"notices"`
+	NextCursor string   `json:"next_cursor,omitempty"`
+}
+
+// ChangesQuery asks what changed after a position.
+type ChangesQuery struct {
+	ReadOptions
+	Since uint64 `query:"since" doc:"the last entry that the caller has seen; absent: from the beginning"`
+}
+
+// Changed is a line of what changed: one event of the provider.
+type Changed struct {
+	Position  string          `json:"position" example:"412.0" doc:"number of the entry, and of the event within it"`
+	Kind      string          `json:"kind" example:"license.allocated.v1"`
+	At        time.Time       `json:"at" doc:"time of the entry"`
+	Effective time.Time       `json:"effective,omitzero" doc:"when it takes effect, where that is another time"`
+	Data      json.RawMessage `json:"data" doc:"as the schema of its kind describes it"`
+}
+
+// Notices is a page of good and bad news.
+func (c *Client) Notices(ctx context.Context, provider string, q ListQuery) (NoticePage, error) {
+	return get[NoticePage](ctx, c, q, "providers", provider, "notices")
+}
+
+// AllNotices are the notices of all pages.
+func (c *Client) AllNotices(ctx context.Context, provider string, q ListQuery) iter.Seq2[Notice, error] {
+	return all(ctx, c, q, func(p NoticePage) ([]Notice, string) { return p.Notices, p.NextCursor }, "providers", provider, "notices")
+}
+
+// Changes is what changed after a position, as JSON Lines of Changed; the caller closes it. Lines reads it.
+func (c *Client) Changes(ctx context.Context, provider string, q ChangesQuery) (io.ReadCloser, error) {
+	return c.Open(ctx, MediaJSONLines, q, "providers", provider, "changes")
+}

@@ -1,0 +1,138 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Headers and limits of the contract.
+const (
+	HeaderPosition       = "Ledger-Position" // of a read: the last entry that the answer has seen
+	HeaderIdempotencyKey = "Idempotency-Key" // of a change: the caller's name for it
+
+	MaxBody      = 1 << 20 // bytes of a request body; more is CodeTooLarge
+	MaxReadings  = 500     // readings of one report
+	DefaultLimit = 50      // rows of a page, where the caller does not say
+	MaxLimit     = 1000    // rows of a page, at most
+)
+
+// Media types of bodies and answers.
+const (
+	MediaJSON        = "application/json"
+	MediaProblem     = "application/problem+json"
+	MediaCloudEvents = "application/cloudevents-batch+json"
+	MediaCSV         = "text/csv"
+	MediaJSONLines   = "application/jsonl"
+	MediaHTML        = "text/html"
+	MediaPDF         = "application/pdf"
+)
+
+// ReadOptions are the parameters that every read accepts.
+type ReadOptions struct {
+	After uint64    `query:"after" doc:"wait, at most 10 s, until the view has seen this entry"`
+	AsOf  time.Time `query:"as_of" doc:"answer as it was at this moment, where history can answer"`
+
+	// Seen, if not nil, is where the Client puts the entry number up to which the answer has seen the log.
+	Seen *uint64
+}
+
+// PageOptions are the parameters that every list accepts.
+type PageOptions struct {
+	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"1000" doc:"rows of a page"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
+	Sort   string `query:"sort" example:"-valid_until" doc:"a field of the rows; with - before it, descending"`
+}
+
+// ListQuery is the query of a list that has no filters of its own.
+type ListQuery struct {
+	ReadOptions
+	PageOptions
+}
+
+// ChangeOptions are what every change accepts beside its body.
+type ChangeOptions struct {
+	// IdempotencyKey names the change for 24 hours of the ledger's time: sent again with the same body it gets the first
+	// answer again. Where it is empty, the Client makes one, so that it can repeat the call safely.
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" pattern:"^[!-~]+$" doc:"the same key and body: the first answer again, for 24 hours; the same key with another body is refused"`
+
+	// DryRun asks for the answer without recording anything: no position, but what would be saved or what it would cost.
+	DryRun bool `query:"dry_run" doc:"answer, but record nothing"`
+}
+
+// Receipt is a part of the answer to every change.
+type Receipt struct {
+	Position *uint64 `json:"position,omitempty" example:"412" doc:"number of the last entry of the change; absent from a dry run"`
+}
+
+// Preview is a part of the answer to a change that moves money; only a dry run fills it.
+type Preview struct {
+	Savings  string `json:"savings,omitempty" format:"decimal" example:"4.49" doc:"dry run only: what this saves on the next statement"`
+	Cost     string `json:"cost,omitempty" format:"decimal" example:"6.99" doc:"dry run only: what this adds to the next statement"`
+	Currency string `json:"currency,omitempty" example:"USD" doc:"of savings and cost"`
+}
+
+// Query is what a read is asked with: ReadOptions or a struct that embeds them.
+type Query interface{ seen() *uint64 }
+
+func (o ReadOptions) seen() *uint64 { return o.Seen }
+
+// encodeQuery writes the fields of a struct that carry a query tag and are not zero. Lists are joined by commas.
+func encodeQuery(q any) url.Values {
+	values := url.Values{}
+	if q != nil {
+		addQuery(values, reflect.ValueOf(q))
+	}
+	return values
+}
+
+func addQuery(values url.Values, v reflect.Value) {
+	for i := range v.NumField() {
+		field, value := v.Type().Field(i), v.Field(i)
+		if field.Anonymous {
+			addQuery(values, value)
+			continue
+		}
+		name := field.Tag.Get("query")
+		if name == "" || value.IsZero() {
+			continue
+		}
+		switch x := value.Interface().(type) {
+		case string:
+			values.Set(name, x)
+		case bool:
+			values.Set(name, strconv.FormatBool(x))
+		case int:
+			values.Set(name, strconv.Itoa(x))
+		case uint64:
+			values.Set(name, strconv.FormatUint(x, 10))
+		case time.Time:
+			values.Set(name, x.UTC().Format(time.RFC3339Nano))
+		case []string:
+			values.Set(name, strings.Join(x, ","))
+		default:
+			panic(fmt.Sprintf("api: query field %s of type %T", name, x))
+		}
+	}
+}
+
+// encodeBody is the JSON of a body, or nil where there is none.
+func encodeBody(body any) ([]byte, error) {
+	if body == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the body: %w", err)
+	}
+	if len(b) > MaxBody {
+		p := NewProblem(CodeTooLarge, fmt.Sprintf("the body has %d bytes, at most %d are taken", len(b), MaxBody))
+		p.Hint = "nothing was sent; divide it"
+		return nil, p
+	}
+	return b, nil
+}
