@@ -61,7 +61,7 @@ type Invoice struct {
 	Period            Period    `json:"period"`
 	IssuedAt          time.Time `json:"issued_at,omitzero" doc:"absent from a draft"`
 	Currency          string    `json:"currency" example:"USD"`
-	Lines             []Line    `json:"lines,omitempty"`
+	Lines             []Line    `json:"lines"`
 	Subtotal          string    `json:"subtotal" format:"decimal" example:"18.00"`
 	MinimumAdjustment string    `json:"minimum_adjustment" format:"decimal" example:"2.00" doc:"the minimum line again"`
 	Total             string    `json:"total" format:"decimal" example:"20.00"`

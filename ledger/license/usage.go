@@ -3,7 +3,6 @@ package license
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"licenseledger/events"
 )
@@ -55,9 +54,8 @@ func (c *Report) Check() error {
 		return invalid("readings", "a report has 1 to %d readings", events.MaxReadings)
 	}
 	for i := range c.Readings {
-		r := &c.Readings[i]
-		if r.Meter == "" || len(r.Meter) > events.MaxMeterLength || !utf8.ValidString(r.Meter) {
-			return invalid(fmt.Sprintf("readings[%d].meter", i), "1 to %d bytes of UTF-8", events.MaxMeterLength)
+		if err := events.CheckMeter(c.Readings[i].Meter); err != nil {
+			return invalid(fmt.Sprintf("readings[%d].meter", i), "%v", err)
 		}
 	}
 	return nil

@@ -1,0 +1,137 @@
+package eventstest
+
+import (
+	"time"
+
+	"licenseledger/events"
+)
+
+// Samples gives every kind of event at least once, its optional fields present and absent. The order is stable: golden
+// entries go by it. A new kind gets its sample here.
+func Samples() []events.Event {
+	var (
+		at    = Time("2026-02-01T09:00:00Z")
+		late  = Time("2026-02-10T23:59:59.25Z")
+		month = Time("2026-03-01T00:00:00Z")
+
+		bought = events.License{
+			ID: ULID(at, 1), Type: "server", Status: events.Paid, AutoRenew: true, Created: at, ExpiresAt: month,
+		}
+		pooled    = with(bought, func(l *events.License) { l.Pool, l.AutoRenew = "globex", false })
+		allocated = with(bought, func(l *events.License) {
+			l.Company, l.Assigned, l.Assignee = "globex", true, events.Assignee{Kind: events.Endpoint, ID: "pc-17"}
+		})
+		trial = with(bought, func(l *events.License) {
+			l.Type, l.Status, l.ExpiresAt = "connect", events.Trial, at.Add(14*24*time.Hour)
+			l.Assigned, l.Assignee = true, events.Assignee{Kind: events.Administrator, ID: "5f2b8a90c4de11aa"}
+		})
+		domain = with(pooled, func(l *events.License) {
+			l.Type, l.BilledFrom = "sharepoint-teams-drives", Date("2026-02-02")
+			l.Company, l.Assigned, l.Assignee = "globex", true, events.Assignee{Kind: events.Domain, ID: `größe.example <"a\b"> & co`}
+		})
+		released = with(allocated, func(l *events.License) { l.Status, l.Assigned, l.ExpiresAt = events.Released, false, late })
+		renewed  = with(allocated, func(l *events.License) { l.ExpiresAt = Time("2026-04-01T00:00:00Z") })
+		expired  = with(allocated, func(l *events.License) { l.Status, l.Assigned, l.AutoRenew = events.Expired, false, false })
+
+		readings = []events.Reading{
+			{Meter: "backup_bytes", Value: Quantity("1234"), At: Time("2026-03-11T04:00:00Z")},
+			{Meter: "backup_bytes", Value: Quantity("0"), At: Time("2026-03-11T04:00:00.001Z")},
+			{Meter: "restore time [s] <max>", Value: Quantity("0.000000001"), At: Time("2026-03-11T04:00:00.12Z")},
+			{Meter: "storage_bytes", Value: Quantity("999999999999999999"), At: Time("2024-02-29T23:59:59.999Z")},
+			{Meter: "storage_bytes", Value: Quantity("123456789.123456789"), At: Time("2026-12-31T00:00:00.5Z")},
+		}
+	)
+	return []events.Event{
+		{Data: &events.LedgerOpened{Ledger: ULID(at, 7), Catalog: Catalog(Month("2024-01"))}},
+		{Data: &events.LedgerOpened{Ledger: ULID(at, 8), TestClock: true, Catalog: Catalog(Month("2024-08"))}},
+		{Data: &events.CatalogPublished{Catalog: Catalog(Month("2026-05"))}},
+		{Data: &events.CatalogPublished{Catalog: events.Catalog{Effective: Month("2026-06"), Types: Catalog(0).Types[:1]}}},
+		{Data: &events.ClockMoved{To: late}},
+
+		{Data: &events.ProviderSet{Name: "Acme “Süd” \u2028 <GmbH> & Co. \\ \"null\"", Currency: "USD"}},
+		{Data: &events.ProviderSet{Currency: "EUR"}},
+		{Data: &events.PaymentMethodSet{System: "fastspring", Account: "acc-1", Status: events.PaymentActive}},
+		{Data: &events.PaymentMethodSet{System: "fastspring", Account: "acc-1", Status: events.PaymentFailing}},
+		{Data: &events.PaymentMethodRemoved{}},
+		{Data: &events.CompanySet{Company: "globex", Name: "Globex", Allocation: events.Manual, Pool: events.GlobalPool}},
+		{Data: &events.CompanySet{
+			Company: "initech", Allocation: events.Automatic, Pool: events.CompanyPool,
+			AllowedTypes: []string{"server", "desktop"}, Metered: []string{"backup-storage"}, ExternalID: "crm/4711",
+		}},
+		{Data: &events.EndpointSet{Endpoint: "pc-17", Company: "globex"}},
+		{Data: &events.EndpointSet{Endpoint: "vm_1", Company: "initech", Name: "host 1", Sockets: 4}},
+
+		{Data: &events.LicenseBought{License: bought}},
+		{Data: &events.LicenseBought{License: pooled}},
+		{Data: &events.LicenseAllocated{Source: events.FromGlobalPool, License: allocated}},
+		{Data: &events.LicenseAllocated{Source: events.BoughtOnTheSpot, License: trial}},
+		{Data: &events.LicenseAllocated{Source: events.FromCompanyPool, License: domain}},
+		{Data: &events.LicenseAllocated{Source: events.ByID, License: allocated}},
+		{Data: &events.LicenseReleased{License: released}},
+		{Effective: month, Data: &events.LicenseRenewed{License: renewed}},
+		{Effective: month, Data: &events.LicenseExpired{Reason: events.AutoRenewOff, License: expired}},
+		{Data: &events.LicenseExpired{Reason: events.NoPaymentMethod, License: expired}},
+
+		{Data: &events.UsageRecorded{
+			Agent: "pc-17", Seq: 42, Company: "globex", Digest: events.DigestReadings(readings), Readings: readings,
+		}},
+		{Data: &events.UsageRecorded{
+			Agent: "pc-17", Spool: "b3c1", Seq: 1, Company: "globex", Digest: events.DigestReadings(readings[:1]), Readings: readings[:1],
+		}},
+		{Data: &events.UsageVoided{Agent: "pc-17", Seq: 43, Reason: "disk lost", Digest: events.DigestVoid("disk lost")}},
+		{Data: &events.UsageVoided{Agent: "pc-17", Spool: "b3c1", Seq: 18446744073709551615, Reason: "disk lost", Digest: events.DigestVoid("disk lost")}},
+
+		{Effective: month, Data: &events.MonthClosed{Month: Month("2026-02")}},
+		{Data: &events.StatementIssued{
+			Number: "S-000001", Month: Month("2026-02"), Cut: 17, Rules: 1, Currency: "USD",
+			Subtotal: Money("18.00"), Total: Money("20.00"), Digest: events.Digest{0xab, 31: 0xcd},
+		}},
+		{Data: &events.StatementIssued{
+			Number: "S-1000000", Month: Month("2026-02"), Cut: 1 << 53, Catalog: 12, Rules: 2, Currency: "EUR",
+			Subtotal: Money("-0.50"), Total: Money("0.00"),
+		}},
+	}
+}
+
+func with(l events.License, change func(*events.License)) events.License {
+	change(&l)
+	return l
+}
+
+// Catalog is a small catalog that holds every unit, term and policy.
+func Catalog(effective events.Month) events.Catalog {
+	price := func(s string) map[string]events.Money {
+		return map[string]events.Money{"EUR": Money(s), "USD": Money(s)}
+	}
+	monthly := func(id, family, unit, usd string) events.Type {
+		return events.Type{
+			ID: id, Family: family, Unit: unit, Term: events.Monthly, Prices: price(usd), Policy: events.DaysActive, Includes: []string{},
+		}
+	}
+	edit := func(t events.Type, change func(*events.Type)) events.Type {
+		change(&t)
+		return t
+	}
+	return events.Catalog{
+		Effective: effective,
+		Minimum:   price("20.00"),
+		Types: []events.Type{
+			edit(monthly("server", "backup", "endpoint", "6.99"), func(t *events.Type) { t.TrialDays = 14 }),
+			edit(monthly("desktop", "backup", "endpoint", "2.99"), func(t *events.Type) { t.TrialDays, t.Policy = 14, events.Peak }),
+			edit(monthly("vm-server", "backup", "endpoint", "12.99"), func(t *events.Type) { t.TrialDays, t.IncludedUnits = 14, 2 }),
+			edit(monthly("vm-server-socket", "backup", "socket", "6.49"), func(t *events.Type) { t.Requires = "vm-server" }),
+			edit(monthly("rmm-connect", "rmm", "administrator", "49.00"), func(t *events.Type) { t.Includes = []string{"connect"} }),
+			monthly("connect", "rmm", "administrator", "19.00"),
+			monthly("microsoft-365", "domain", "domain-user", "1.59"),
+			edit(monthly("sharepoint-teams-drives", "domain", "domain", "12.00"), func(t *events.Type) { t.Policy = events.FullMonth }),
+			edit(monthly("advanced-rebranding", "branding", "branding", "49.00"), func(t *events.Type) { t.FreeUnits = 1 }),
+			edit(monthly("old-backup", "backup", "endpoint", "3.50"), func(t *events.Type) { t.Closed = true }),
+			edit(monthly("backup-storage", "storage", "GiB-month", "0.0060"), func(t *events.Type) {
+				t.Policy, t.Meter, t.Aggregate = events.Metered, "storage_bytes", events.Average
+			}),
+			edit(monthly("backup-user", "keys", "user-seat", "21.60"), func(t *events.Type) {
+				t.Term, t.TrialDays, t.ReleaseLockDays = events.Annual, 30, 30
+			}),
+		},
+	}
+}

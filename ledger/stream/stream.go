@@ -1,0 +1,128 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"licenseledger/events"
+	"licenseledger/ledger"
+)
+
+// Name and Subject of the stream. One literal subject keeps the server's memory flat.
+const (
+	Name    = "LEDGER"
+	Subject = "ledger.0"
+)
+
+// headerRoom is what a message may have in bytes beyond the record's body; the headers need less than 512.
+const headerRoom = 4 << 10
+
+// defaultTimeout is how long a call waits for the server's answer, unless its context ends before.
+const defaultTimeout = 5 * time.Second
+
+// ErrNoStream says that the server has no ledger.
+var ErrNoStream = errors.New("there is no stream " + Name)
+
+// Config says how the stream is kept.
+type Config struct {
+	// Replicas is 1 (also if it is 0), 3 or 5. One replica is stored uncompressed; several are compressed, because only then does the server notice
+	// a rotten block instead of skipping it.
+	Replicas int
+	// Timeout is how long a call waits for the server's answer, unless its context ends before; 0 is 5 s. A reader that cannot be resumed gives up after six times that.
+	Timeout time.Duration
+}
+
+// Stream is the ledger's log in JetStream. It is safe for concurrent use. It does not own its connection.
+type Stream struct {
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	replicas int
+	timeout  time.Duration
+	idle     time.Duration // after which a reader asks whether anything is still coming
+}
+
+var _ ledger.Log = (*Stream)(nil)
+
+// Open opens the stream that is there, after comparing its settings with cfg
+// and counting its messages. It changes nothing.
+//
+// Errors: [ErrNoStream]; a [*ConfigError] if the stream is kept in another way
+// than cfg says; a [*DamagedError] (which is also [ledger.ErrGap]) if messages
+// are missing; descriptions of everything else, such as a server that does not
+// take messages as large as a record.
+func Open(ctx context.Context, conn *nats.Conn, cfg Config) (*Stream, error) {
+	want, err := configuration(cfg.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	if most := conn.MaxPayload(); most < events.MaxRecord+headerRoom {
+		return nil, fmt.Errorf("open stream %s: the server's max_payload is %d bytes; records need %d", Name, most, events.MaxRecord+headerRoom)
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", Name, err)
+	}
+	s := &Stream{conn: conn, js: js, replicas: want.Replicas, timeout: cfg.Timeout, idle: 2 * time.Second}
+	if s.timeout <= 0 {
+		s.timeout = defaultTimeout
+	}
+	info, err := s.info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", Name, err)
+	}
+	if err := compare(info.Config, want); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Create makes the stream with the connection admin, unless it is there, and
+// opens it with conn. It must not be called for a ledger that has views or
+// tiles: an empty stream beside them means that the records were lost. Errors are those of [Open].
+func Create(ctx context.Context, admin, conn *nats.Conn, cfg Config) (*Stream, error) {
+	want, err := configuration(cfg.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(admin)
+	if err != nil {
+		return nil, fmt.Errorf("create stream %s: %w", Name, err)
+	}
+	// A stream with other settings is for Open to name.
+	if _, err := js.CreateStream(ctx, want); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return nil, fmt.Errorf("create stream %s: %w", Name, err)
+	}
+	return Open(ctx, conn, cfg)
+}
+
+// Last asks the leader for the sequence of the last record. It fails with a [*DamagedError] if messages before it are missing.
+func (s *Stream) Last(ctx context.Context) (uint64, error) {
+	info, err := s.info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("last record of stream %s: %w", Name, err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// info asks the leader about the stream, and counts.
+func (s *Stream) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	handle, err := s.js.Stream(ctx, Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, ErrNoStream
+	}
+	if err != nil {
+		return nil, err
+	}
+	info := handle.CachedInfo()
+	if err := count(info.State); err != nil {
+		return nil, err
+	}
+	return info, nil
+}

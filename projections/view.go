@@ -1,0 +1,34 @@
+package projections
+
+import (
+	"go.etcd.io/bbolt"
+
+	"licenseledger/events"
+)
+
+// View turns entries into rows of its own bbolt file. The runtime calls it from one goroutine.
+//
+// What a view writes may depend on the entries and their order alone: not on how
+// they were batched, not on stream sequences, not on a clock, not on what its caches hold.
+//
+// A view that changes the shape of its rows has a method Format() int; see [Open].
+type View interface {
+	// Name is the view's name: its file, its label in logs and metrics. Letters only.
+	Name() string
+	// Usage says whether the view wants events of usage; without them entries that hold nothing else come without events.
+	Usage() bool
+	// Begin starts a batch of entries that become visible together, in one transaction with the view's position.
+	// Every bucket but [MetaBucket] is the view's.
+	Begin(tx *bbolt.Tx) (Batch, error)
+}
+
+// Batch takes entries one after the other. After an error or a panic of any of its methods only Done(false) is called.
+type Batch interface {
+	// Apply takes the next entry. An error stops the view for good: nothing of the batch is kept.
+	// The entry is shared with other views: it may be kept, but never changed.
+	Apply(e *events.Entry) error
+	// Flush writes what is still held back. It is called once, after the last Apply.
+	Flush() error
+	// Done tells whether the transaction was committed, so that caches are kept or dropped.
+	Done(committed bool)
+}
