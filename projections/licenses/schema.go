@@ -1,0 +1,89 @@
+package licenses
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"licenseledger/events"
+)
+
+// Buckets. Parts of a key are separated by a zero byte, which no id contains; times and months are 8 bytes that sort as they do.
+var (
+	bucketLedger    = []byte("ledger")    // "system" -> System
+	bucketCatalogs  = []byte("catalogs")  // month -> the entry that published it, and the catalog
+	bucketProviders = []byte("providers") // provider -> license.Account
+	bucketCompanies = []byte("companies") // provider, company -> events.CompanySet
+	bucketEndpoints = []byte("endpoints") // provider, endpoint -> events.EndpointSet
+	bucketLicenses  = []byte("licenses")  // provider, license -> events.License
+	bucketGrid      = []byte("grid")      // provider, scope, cell, license -> nothing
+	bucketCounts    = []byte("counts")    // provider, scope, cell -> how many licenses
+	bucketAssignees = []byte("assignees") // provider, kind, assignee, license -> nothing; all that it holds or held last
+	bucketCommands  = []byte("commands")  // provider, command -> license.Remembered
+	bucketForgets   = []byte("forgets")   // provider, time, command -> nothing
+	bucketSpools    = []byte("spools")    // provider, agent, spool -> license.Spool
+	bucketDue       = []byte("due")       // time, provider, license -> nothing; the license's end
+	bucketMonths    = []byte("months")    // time, provider -> nothing; the end of the open month
+)
+
+var buckets = [][]byte{
+	bucketLedger, bucketCatalogs, bucketProviders, bucketCompanies, bucketEndpoints, bucketLicenses, bucketGrid,
+	bucketCounts, bucketAssignees, bucketCommands, bucketForgets, bucketSpools, bucketDue, bucketMonths,
+}
+
+var keySystem = []byte("system")
+
+func key(parts ...string) string { return strings.Join(parts, "\x00") }
+
+// prefix is what all longer keys with these first parts begin with.
+func prefix(parts ...string) string { return key(parts...) + "\x00" }
+
+func timeKey(t time.Time) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(t.UnixMilli())^1<<63)
+	return string(b[:])
+}
+
+func keyTime(b []byte) time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]) ^ 1<<63)).UTC()
+}
+
+func monthKey(m events.Month) []byte { return binary.BigEndian.AppendUint64(nil, uint64(m)) }
+
+// Scopes of the grid: all licenses of the provider, or those of a company.
+const scopeAll = "*"
+
+func scopeCompany(company string) string { return "c" + company }
+
+// cell is what the grid can be filtered by beside the company. All licenses of a cell stand together, in the order of their ids.
+type cell struct {
+	Type     string
+	Status   events.Status
+	Assigned bool
+}
+
+func cellOf(l *events.License) cell { return cell{l.Type, l.Status, l.Assigned} }
+
+func (c cell) key() string {
+	assigned := "-"
+	if c.Assigned {
+		assigned = "+"
+	}
+	return c.Type + "\x00" + string(c.Status) + assigned
+}
+
+func parseCell(s string) cell {
+	t, rest, _ := strings.Cut(s, "\x00")
+	return cell{t, events.Status(rest[:len(rest)-1]), rest[len(rest)-1] == '+'}
+}
+
+// CompanyOf is the company that a license is listed under: whom it serves or served last, else its pool; empty for the provider itself.
+func CompanyOf(l *events.License) string {
+	if l.Company != "" {
+		return l.Company
+	}
+	if l.Assigned {
+		return ""
+	}
+	return l.Pool
+}
