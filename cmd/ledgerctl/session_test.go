@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){"ledgerctl": main})
+}
+
+// leakChecked fails a run of tests that leaves goroutines behind.
+type leakChecked struct{ *testing.M }
+
+func (m leakChecked) Run() int {
+	code := m.M.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
+// The sessions in testdata are shell sessions with a ledger at $SERVER whose operator's token is in $TOKEN_FILE. It is
+// empty, and its test clock stands at 2026-03-01T00:00:00Z. Here it is a fake that plays the session's file "ledger",
+// and nothing else; what a real ledger chooses (ids, positions, digests) a session captures.
+//
+//	capture REGEXP NAME...          puts what the groups match in stdout into variables
+//	exits CODE PROGRAM ARGUMENT...  runs a program that must end with this code
+//
+// With LEDGERCTL_UPDATE set, what cmp compares is written anew instead.
+func TestSessions(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			text, err := os.ReadFile(filepath.Join(env.WorkDir, "ledger"))
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			exchanges, err := parseTranscript(string(text))
+			if err != nil {
+				return err
+			}
+			ledger := newFakeLedger(exchanges)
+			env.Defer(func() {
+				if err := ledger.finish(); err != nil {
+					env.T().Fatal(err)
+				}
+			})
+			file := filepath.Join(env.WorkDir, "operator.token")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // with -race every process would wait a second at its end
+			env.Setenv("SERVER", ledger.URL)
+			env.Setenv("TOKEN_FILE", file)
+			return os.WriteFile(file, []byte(testToken+"\n"), 0o600)
+		},
+		UpdateScripts: os.Getenv("LEDGERCTL_UPDATE") != "",
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "exits": exits},
+	})
+}
+
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	groups := pattern.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(groups) != len(args) {
+		ts.Fatalf("stdout has %d matches of %s for %v", max(0, len(groups)-1), pattern, args[1:])
+	}
+	for i, name := range args[1:] {
+		ts.Setenv(name, groups[i+1])
+	}
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%s did not run: %v", args[1], err)
+		}
+		code = exit.ExitCode()
+	}
+	if code != want {
+		ts.Fatalf("%s ended with %d, want %d", args[1], code, want)
+	}
+}

@@ -1,0 +1,218 @@
+// Package clock makes due what nobody asks for: ends of months, renewals, trial
+// ends, and the statements that follow a month's end (domain D4, L9, B6).
+//
+// It looks at what the views say is due, hands in commands that settle it, page
+// by page, and looks again, until nothing is due. What is due is state, not a
+// list of things to do: a page that was recorded before is simply not due any
+// more, so a crash in the middle, or a second clock, repeats nothing.
+//
+// On real time [Clock.Run] does this as time passes. On a test clock
+// [Clock.Move] steps from one due instant to the next, so that each thing
+// happens at its own time:
+//
+//	PUT /v1/clock {"now":"2026-04-01T00:00:00Z"}  ->  month.closed, renewals, statement.issued, clock.moved
+package clock
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
+
+	"licenseledger/events"
+	"licenseledger/ledger"
+	"licenseledger/ledger/license"
+	"licenseledger/projections"
+	"licenseledger/projections/invoices"
+	"licenseledger/projections/licenses"
+)
+
+// Submitter takes commands; the sequencer does.
+type Submitter interface {
+	Submit(ctx context.Context, c ledger.Command) (ledger.Receipt, error)
+}
+
+// Clock makes due what is due. Its methods are safe for concurrent use.
+type Clock struct {
+	Submit   Submitter
+	Licenses *projections.Store // the licenses view
+	Invoices *projections.Store // the invoices view
+	Time     ledger.Clock
+	// Test is the clock that Move moves; nil on real time. It is the same as Time then.
+	Test   *ledger.TestClock
+	Logger *slog.Logger
+
+	mu sync.Mutex // one at a time makes due
+}
+
+// Sizes of what is done at once: licenses in a page, providers and statements in a round, commands under way.
+const (
+	pageSize  = 1000
+	roundSize = 256
+	underWay  = 64
+)
+
+// lookEvery bounds how long something may be due before Run looks: what a command made due sooner is seen then.
+const lookEvery = time.Second
+
+// ErrBackwards says that a test clock cannot move back.
+var ErrBackwards = errors.New("the clock stands later than that, and never moves back")
+
+// Run makes due what is due, as time passes, until ctx ends. Errors are logged and what failed is tried again.
+func (c *Clock) Run(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := c.Drain(ctx); err != nil && ctx.Err() == nil {
+			c.Logger.Warn("what is due could not be recorded; trying again", "err", err)
+		}
+		t.Reset(lookEvery)
+	}
+}
+
+// Drain records everything that is due by now.
+func (c *Clock) Drain(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.drain(ctx)
+	return err
+}
+
+// Move moves a test clock to t, stopping at every instant at which something is due, and records where it stands. It
+// returns the position of the last entry when all of it is recorded. Where it fails the clock stands where it got to; moving again goes on.
+func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t = events.Stamp(t)
+	now, err := c.Time.Now()
+	if err != nil {
+		return 0, err
+	}
+	if t.Before(now) {
+		return 0, fmt.Errorf("%s: %w", events.FormatTime(now), ErrBackwards)
+	}
+	for {
+		due, ok, err := c.nextDue(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if !ok || due.After(t) {
+			break
+		}
+		c.Test.Set(due)
+		if _, err := c.drain(ctx); err != nil {
+			return 0, err
+		}
+	}
+	c.Test.Set(t)
+	r, err := c.submit(ctx, "", "move", license.MoveClock{To: t})
+	if err != nil {
+		return 0, err
+	}
+	return r.Entry, c.Licenses.Wait(ctx, r.Entry)
+}
+
+func (c *Clock) nextDue(ctx context.Context) (t time.Time, ok bool, err error) {
+	err = c.Licenses.Read(ctx, func(tx *bbolt.Tx, _ uint64) error {
+		t, ok = licenses.NextDue(tx)
+		return nil
+	})
+	return t, ok, err
+}
+
+// drain records pages until nothing is due, and returns the last position.
+func (c *Clock) drain(ctx context.Context) (last uint64, err error) {
+	idle := 0
+	for {
+		now, err := c.Time.Now()
+		if err != nil {
+			return last, err
+		}
+		work, err := c.due(ctx, now)
+		if err != nil || len(work) == 0 {
+			return last, err
+		}
+		var mu sync.Mutex
+		happened := 0
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(underWay)
+		for _, w := range work {
+			g.Go(func() error {
+				r, err := c.submit(gctx, w.provider, w.name, w.body)
+				mu.Lock()
+				defer mu.Unlock()
+				last = max(last, r.Entry)
+				happened += len(r.Events)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return last, err
+		}
+		// Another clock may have been faster, but then the next look sees less.
+		if idle++; happened > 0 {
+			idle = 0
+		}
+		if idle > 2 {
+			return last, fmt.Errorf("%s of provider %q is due and nothing happens", work[0].name, work[0].provider)
+		}
+		// What comes next is decided by what these did.
+		if err := c.Licenses.Wait(ctx, last); err != nil {
+			return last, err
+		}
+		if err := c.Invoices.Wait(ctx, last); err != nil {
+			return last, err
+		}
+	}
+}
+
+type work struct {
+	provider, name string
+	body           license.Body
+}
+
+// due lists what can be done now: pages of what fell due, and statements to issue.
+func (c *Clock) due(ctx context.Context, now time.Time) (list []work, err error) {
+	err = c.Licenses.Read(ctx, func(tx *bbolt.Tx, _ uint64) error {
+		for _, id := range licenses.DueProviders(tx, now, roundSize) {
+			list = append(list, work{id, "settle", license.Settle{Limit: pageSize}})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = c.Invoices.Read(ctx, func(tx *bbolt.Tx, _ uint64) error {
+		pending, err := invoices.PendingStatements(tx, roundSize)
+		for _, p := range pending {
+			s := p.Statement
+			list = append(list, work{p.Provider, "issue", license.IssueStatement{StatementIssued: events.StatementIssued{
+				Month: s.Month, Cut: s.Cut, Catalog: s.Catalog, Rules: s.Rules,
+				Currency: s.Currency, Subtotal: s.Subtotal, Total: s.Total, Digest: s.Digest,
+			}}})
+		}
+		return err
+	})
+	return list, err
+}
+
+func (c *Clock) submit(ctx context.Context, provider, name string, body license.Body) (ledger.Receipt, error) {
+	cmd := ledger.Command{ID: events.ClockActor + "/" + name, Provider: provider, Actor: events.ClockActor, Body: body}
+	_, _ = crand.Read(cmd.Seed[:]) // never fails
+	r, err := c.Submit.Submit(ctx, cmd)
+	if err != nil {
+		return r, fmt.Errorf("%s of provider %q: %w", name, provider, err)
+	}
+	return r, nil
+}

@@ -1,0 +1,246 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"go.etcd.io/bbolt"
+
+	"licenseledger/cmd/ledgerd/internal/auth"
+	"licenseledger/events"
+	"licenseledger/ledger/api"
+	"licenseledger/ledger/catalog"
+	"licenseledger/projections/invoices"
+)
+
+func (s *server) invoices() {
+	const path, tag = "/providers/{provider}/invoices", "Invoices"
+	list(s, listing[invoicesIn, api.Invoice, api.InvoicePage]{
+		call: call{
+			method: "GET", path: path, id: "list-invoices", summary: "The issued invoices", tag: tag,
+			about: "The newest last. A page is shorter than limit where its invoices have very many lines. CSV has no lines.",
+			allow: []string{auth.ManageLicenses},
+		},
+		options: func(in *invoicesIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		order:   "month",
+		open:    s.listInvoices,
+		page: func(rows []api.Invoice, next string) api.InvoicePage {
+			return api.InvoicePage{Invoices: rows, NextCursor: next}
+		},
+		columns: []string{
+			"number", "kind", "month", "from", "to", "issued_at", "currency", "subtotal", "minimum_adjustment", "total", "status", "digest", "position",
+		},
+		cells: func(v api.Invoice) []string {
+			return []string{
+				v.Number, v.Kind, v.Month, instant(v.Period.From), instant(v.Period.To), instant(v.IssuedAt), v.Currency,
+				v.Subtotal, v.MinimumAdjustment, v.Total, v.Status, v.Digest, strconv.FormatUint(v.Position, 10),
+			}
+		},
+	})
+	s.invoice(call{
+		method: "GET", path: path + "/draft", id: "get-invoice-draft", summary: "The running month's statement as it stands today", tag: tag,
+		about: "It is what would be issued if the month ended with this day. Number and status are `draft`; issued_at and position are absent.",
+		allow: []string{auth.ManageLicenses},
+	}, func(ctx context.Context, in *invoiceIn) (api.Invoice, *uint64, error) { return s.draft(ctx, in) })
+	s.invoice(call{
+		method: "GET", path: path + "/{number}", id: "get-invoice", summary: "An invoice", tag: tag,
+		allow: []string{auth.ManageLicenses},
+	}, s.issued)
+}
+
+type invoicesIn struct {
+	ProviderPath
+	api.InvoiceQuery
+}
+
+// linesPerPage bounds the lines of all invoices of a page.
+const linesPerPage = 20_000
+
+func (s *server) listInvoices(_ context.Context, in *invoicesIn) (pager[api.Invoice], error) {
+	var only events.Month
+	if in.Month != "" {
+		var err error
+		if only, err = events.ParseMonth(in.Month); err != nil {
+			return nil, invalid("query.month", "%v", err)
+		}
+	}
+	return func(ctx context.Context, after string, limit int) (page[api.Invoice], error) {
+		var from events.Month
+		if after != "" {
+			var err error
+			if from, err = events.ParseMonth(after); err != nil {
+				return page[api.Invoice]{}, invalid("query.cursor", "this is no cursor of this list")
+			}
+		}
+		if only != 0 {
+			from, limit = max(from, only-1), 1
+		}
+		exists, err := s.exists(ctx, in.Provider, in.After)
+		if err != nil {
+			return page[api.Invoice]{}, err
+		}
+		var found []invoices.Statement
+		position, err := s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) (err error) {
+			found, err = invoices.Issued(tx, in.Provider, from, limit+1)
+			return err
+		})
+		if err != nil {
+			return page[api.Invoice]{}, err
+		}
+		if only != 0 {
+			p := page[api.Invoice]{position: lowest(exists, position)}
+			if len(found) > 0 && found[0].Month == only {
+				p.rows = []api.Invoice{invoiceRow(&found[0])}
+			}
+			return p, nil
+		}
+		var rows []api.Invoice
+		for i, lines := 0, 0; i < len(found); i++ {
+			if lines += len(found[i].Lines); i > 0 && lines > linesPerPage {
+				limit = min(limit, i)
+			}
+			rows = append(rows, invoiceRow(&found[i]))
+		}
+		return cut(rows, limit, func(v api.Invoice) string { return v.Month }, lowest(exists, position)), nil
+	}, nil
+}
+
+type invoiceIn struct {
+	ProviderPath
+	Number string `path:"number" pattern:"^[A-Za-z0-9-]{1,32}$" example:"S-000001"`
+	api.ReadOptions
+}
+
+type draftIn struct {
+	ProviderPath
+	api.ReadOptions
+}
+
+// invoice registers a call that answers with one invoice.
+func (s *server) invoice(c call, load func(ctx context.Context, in *invoiceIn) (api.Invoice, *uint64, error)) {
+	answer := func(ctx context.Context, in *invoiceIn) (*streamed, error) {
+		media, err := chooseMedia(requestOf(ctx).accept, api.MediaJSON, api.MediaCSV)
+		if err != nil {
+			return nil, err
+		}
+		v, position, err := load(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &streamed{func(c huma.Context) {
+			if media == api.MediaCSV {
+				writeLines(c, position, v)
+			} else {
+				writeJSON(c, position, v)
+			}
+		}}, nil
+	}
+	if strings.HasSuffix(c.path, "/draft") {
+		register(s, c, func(ctx context.Context, in *draftIn) (*streamed, error) {
+			return answer(ctx, &invoiceIn{ProviderPath: in.ProviderPath, ReadOptions: in.ReadOptions})
+		})
+	} else {
+		register(s, c, answer)
+	}
+	op := operationOf(s.api.OpenAPI(), huma.Operation{Method: c.method, Path: "/v1" + c.path})
+	op.Responses["200"] = &huma.Response{
+		Description: "The invoice, or, as CSV, its lines.",
+		Headers:     map[string]*huma.Param{api.HeaderPosition: positionHeader()},
+		Content: map[string]*huma.MediaType{
+			api.MediaJSON: {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.Invoice](), true, "")},
+			api.MediaCSV:  {Schema: &huma.Schema{Type: huma.TypeString, Description: "columns: " + strings.Join(lineColumns, ", ")}},
+		},
+	}
+}
+
+func (s *server) issued(ctx context.Context, in *invoiceIn) (v api.Invoice, position *uint64, err error) {
+	exists, err := s.exists(ctx, in.Provider, in.After)
+	if err != nil {
+		return v, nil, err
+	}
+	position, err = s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) error {
+		found, ok, err := invoices.ByNumber(tx, in.Provider, in.Number)
+		if err == nil && !ok {
+			err = notFound("provider %q has no invoice %q", in.Provider, in.Number)
+		}
+		v = invoiceRow(&found)
+		return err
+	})
+	return v, lowest(exists, position), err
+}
+
+func (s *server) draft(ctx context.Context, in *invoiceIn) (v api.Invoice, position *uint64, err error) {
+	now, err := s.now()
+	if err != nil {
+		return v, nil, err
+	}
+	exists, err := s.exists(ctx, in.Provider, in.After)
+	if err != nil {
+		return v, nil, err
+	}
+	position, err = s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) error {
+		found, ok, err := invoices.Draft(tx, in.Provider, events.DateOf(now))
+		if err == nil && !ok {
+			err = notFound("there is no provider %q", in.Provider)
+		}
+		found.Number = api.InvoiceDraft
+		v = invoiceRow(&found)
+		return err
+	})
+	v.Status = api.InvoiceDraft
+	return v, lowest(exists, position), err
+}
+
+func invoiceRow(v *invoices.Statement) api.Invoice {
+	row := api.Invoice{
+		Number: v.Number, Kind: api.InvoiceStatement, Month: v.Month.String(),
+		Period: api.Period{From: v.Month.Start(), To: v.Month.End()}, IssuedAt: v.IssuedAt, Currency: v.Currency,
+		Lines:    make([]api.Line, len(v.Lines)),
+		Subtotal: v.Subtotal.String(), MinimumAdjustment: v.Minimum.String(), Total: v.Total.String(),
+		Status: api.InvoicePending, Position: v.Entry,
+	}
+	digest, _ := v.Digest.MarshalText() // never fails
+	row.Digest = string(digest)
+	for i := range v.Lines {
+		row.Lines[i] = lineRow(&v.Lines[i])
+	}
+	return row
+}
+
+// lineRow is a line on the wire. What only lines of a license type have is absent from the others.
+func lineRow(l *catalog.Line) api.Line {
+	row := api.Line{
+		ID: l.ID, Kind: string(l.Kind), Company: l.Company, LicenseType: l.LicenseType, Policy: string(l.Policy), Unit: l.Unit,
+		DaysActive: l.DaysActive, BilledDays: l.BilledDays, Month: l.Month.String(), Amount: l.Amount.String(),
+	}
+	if l.LicenseType != "" {
+		row.UnitPrice, row.Quantity = l.UnitPrice.String(), json.Number(l.Quantity.String())
+	}
+	return row
+}
+
+var lineColumns = []string{
+	"invoice", "id", "kind", "company", "license_type", "policy", "unit", "unit_price", "quantity", "days_active", "billed_days", "month", "amount", "currency",
+}
+
+func writeLines(c huma.Context, position *uint64, v api.Invoice) {
+	c.SetHeader("Content-Type", api.MediaCSV+"; charset=utf-8")
+	setPosition(c, position)
+	c.SetStatus(http.StatusOK)
+	out := csv.NewWriter(c.BodyWriter())
+	out.UseCRLF = true
+	_ = out.Write(lineColumns)
+	for _, l := range v.Lines {
+		_ = out.Write([]string{
+			v.Number, l.ID, l.Kind, text(l.Company), text(l.LicenseType), l.Policy, text(l.Unit), l.UnitPrice, l.Quantity.String(),
+			strconv.Itoa(l.DaysActive), strconv.Itoa(l.BilledDays), l.Month, l.Amount, v.Currency,
+		})
+	}
+	out.Flush() // a caller that is gone needs no answer
+}
