@@ -141,16 +141,20 @@ func TestVerify(t *testing.T) {
 	false1, false1Hash := NewToken()
 	false2, false2Hash := NewToken()
 	unknown, _ := NewToken()
+	mistyped := agent[:20] + "2" + agent[21:]
+	if mistyped == agent {
+		mistyped = agent[:20] + "3" + agent[21:]
+	}
 	v := open(t, recorded{
 		agentHash:  {Kind: KindAgent, Provider: "acme", ID: "pc-17"},
-		false1Hash: {Kind: KindOperator},
+		false1Hash: {Kind: KindOperator, Provider: "acme"},
 		false2Hash: {Kind: KindProvider},
 	})
 	if who, err := v.Verify(agent); err != nil || who.String() != "agent:pc-17" || who.Provider != "acme" {
 		t.Errorf("the agent is %+v, %v", who, err)
 	}
 	for name, token := range map[string]string{
-		"empty": "", "unknown": unknown, "mistyped": agent[:20] + "2" + agent[21:], "spaces": " " + agent, "long": strings.Repeat("a", 1<<16),
+		"empty": "", "unknown": unknown, "mistyped": mistyped, "spaces": " " + agent, "long": strings.Repeat("a", 1<<16),
 		"an operator that was recorded": false1, "nobody's provider": false2, "an operator's that was not issued": newToken(operatorPrefix),
 	} {
 		if who, err := v.Verify(token); !errors.Is(err, ErrUnauthenticated) || who.Kind != "" {

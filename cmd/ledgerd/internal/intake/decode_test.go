@@ -285,6 +285,16 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// Text is UTF-8 wherever it stands, whatever the field would say to it.
+func TestTextIsUTF8(t *testing.T) {
+	for _, text := range []string{"\xff", "ä\xc3", "\xed\xa0\x80", "\\n\xff", "\xc3\\u00a9", "\\u00c3\xa9"} {
+		s := scanner{b: []byte(`"` + text + `"`)}
+		if v := s.text(); s.err == nil || v != nil {
+			t.Errorf("%q is the text %q", text, v)
+		}
+	}
+}
+
 // Domain U3: a report is taken or refused whole, and has at most 500 readings.
 func TestDecodeReadingsU3(t *testing.T) {
 	r, err := DecodeFrom("pc-17", report(500))

@@ -31,8 +31,8 @@ type Submitter interface {
 
 // Config says where reports come from and where they go. The zero value of a bound is its default.
 type Config struct {
-	// Conn is a connection of the account that agents' requests are exported from. The service does not close it. Its
-	// error handler must be set before.
+	// Conn is a connection of the account that agents' requests are exported from, best one of its own: Stop waits for
+	// callbacks of all its subscriptions. The service does not close it. Its error handler must be set before.
 	Conn   *nats.Conn
 	Ledger Submitter
 	Logger *slog.Logger

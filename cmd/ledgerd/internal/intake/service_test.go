@@ -54,7 +54,7 @@ func records(_ context.Context, c ledger.Command) (ledger.Receipt, error) {
 
 // house is a server, a service on it and what its ledger got.
 type house struct {
-	t       *testing.T
+	t       testing.TB
 	server  *natsd.Server
 	service *Service
 	ledger  *fakeLedger
@@ -79,7 +79,7 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func newServer(t *testing.T) *natsd.Server {
+func newServer(t testing.TB) *natsd.Server {
 	t.Helper()
 	server, err := natsd.Start(t.Context(), natsd.Config{Dir: filepath.Join(t.TempDir(), "nats")})
 	if err != nil {
@@ -89,7 +89,7 @@ func newServer(t *testing.T) *natsd.Server {
 	return server
 }
 
-func newHouse(t *testing.T, submit func(context.Context, ledger.Command) (ledger.Receipt, error), bounds Config) *house {
+func newHouse(t testing.TB, submit func(context.Context, ledger.Command) (ledger.Receipt, error), bounds Config) *house {
 	t.Helper()
 	h := &house{t: t, server: newServer(t), ledger: &fakeLedger{submit: submit}, log: new(syncBuffer)}
 	bounds.Conn, bounds.Ledger, bounds.Logger = h.connect(h.server.Connect()), h.ledger, slog.New(slog.NewTextHandler(h.log, nil))
@@ -132,7 +132,7 @@ type reply struct {
 	RetryAfter int              `json:"retry_after"`
 }
 
-func parseReply(t *testing.T, m *nats.Msg) (r reply) {
+func parseReply(t testing.TB, m *nats.Msg) (r reply) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(m.Data))
 	d.DisallowUnknownFields()
@@ -170,6 +170,26 @@ func eventually(t *testing.T, what string, condition func() bool) {
 			t.Fatalf("waited in vain until %s", what)
 		}
 	}
+}
+
+// send sends reports 1 to n without waiting; the answers come through the channel, which has room for all.
+func (h *house) send(agent *nats.Conn, n int) chan *nats.Msg {
+	h.t.Helper()
+	const inbox = "_INBOX.acme.pc-17.all"
+	answers := make(chan *nats.Msg, n)
+	if _, err := agent.ChanSubscribe(inbox, answers); err != nil {
+		h.t.Fatal(err)
+	}
+	for i := range n {
+		if err := agent.PublishRequest("intake.acme.pc-17", inbox, []byte(void(i+1))); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	// The server has them, and has given them to the service.
+	if err := agent.Flush(); err != nil {
+		h.t.Fatal(err)
+	}
+	return answers
 }
 
 func void(seq int) string { return fmt.Sprintf(`{"seq":%d,"void":"x"}`, seq) }
@@ -342,16 +362,7 @@ func TestThousandsWaitTogether(t *testing.T) {
 		<-together
 		return records(ctx, c)
 	}, Config{})
-	agent := h.edge("acme", "pc-17")
-	answers := make(chan *nats.Msg, n)
-	if _, err := agent.ChanSubscribe("_INBOX.acme.pc-17.all", answers); err != nil {
-		t.Fatal(err)
-	}
-	for i := range n {
-		if err := agent.PublishRequest("intake.acme.pc-17", "_INBOX.acme.pc-17.all", []byte(void(i+1))); err != nil {
-			t.Fatal(err)
-		}
-	}
+	answers := h.send(h.edge("acme", "pc-17"), n)
 	arrived.Wait()
 	if stats := h.service.Stats(); stats.Waiting != n || stats.WaitingBytes < n*20 {
 		t.Errorf("%+v", stats)
@@ -381,14 +392,8 @@ func TestBounds(t *testing.T) {
 				return records(ctx, c)
 			}, bounds)
 			agent := h.edge("acme", "pc-17")
-			answers := make(chan *nats.Msg, 3)
-			if _, err := agent.ChanSubscribe("_INBOX.acme.pc-17.all", answers); err != nil {
-				t.Fatal(err)
-			}
-			for i := range 3 {
-				if err := agent.PublishRequest("intake.acme.pc-17", "_INBOX.acme.pc-17.all", []byte(void(i+1))); err != nil {
-					t.Fatal(err)
-				}
+			answers := h.send(agent, 3)
+			for range 3 {
 				<-arrived
 			}
 			for range 2 {
@@ -523,26 +528,19 @@ func TestStop(t *testing.T) {
 		return records(ctx, c)
 	}, Config{})
 	agent := h.edge("acme", "pc-17")
-	answers := make(chan *nats.Msg, n)
-	if _, err := agent.ChanSubscribe("_INBOX.acme.pc-17.all", answers); err != nil {
-		t.Fatal(err)
-	}
-	for i := range n {
-		if err := agent.PublishRequest("intake.acme.pc-17", "_INBOX.acme.pc-17.all", []byte(void(i+1))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// What the server has is the service's, even where it has not been looked at.
-	if err := agent.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	answers := h.send(agent, n)
 	stopped := make(chan error, 1)
 	go func() { stopped <- h.service.Stop(t.Context()) }()
 	arrived.Wait()
-	eventually(t, "nobody listens", func() bool {
-		_, err := agent.Request("intake.acme.pc-17", []byte(void(n+1)), patience)
+	// The service stops listening for reports before it stops answering pings.
+	inside := h.connect(h.server.Connect())
+	eventually(t, "nobody answers a ping", func() bool {
+		_, err := inside.Request("$SRV.PING.intake", nil, patience)
 		return errors.Is(err, nats.ErrNoResponders)
 	})
+	if _, err := agent.Request("intake.acme.pc-17", []byte(void(n+1)), patience); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("a report after the end: %v", err)
+	}
 	select {
 	case err := <-stopped:
 		t.Fatalf("stopped with reports unanswered: %v", err)
