@@ -126,9 +126,8 @@ type view struct {
 	queue  []*record
 	bytes  int
 	pushed uint64             // the last sequence that was queued
-	joined bool               // fed by the shared reader
+	joined bool               // fed by the shared reader; not once it has stopped
 	leave  context.CancelFunc // ends the private reader
-	ended  bool
 }
 
 func (f *follower) run(ctx context.Context, stores []*Store) error {
@@ -375,7 +374,7 @@ func (f *follower) tryHandOut(r *record) bool {
 	var full []*view
 	joined, dry := false, false
 	for _, v := range f.views {
-		if v.ended || !v.joined {
+		if !v.joined {
 			continue
 		}
 		joined = true
@@ -435,7 +434,6 @@ func (f *follower) tryPush(ctx context.Context, v *view, r *record) bool {
 		return false
 	}
 	v.push(r)
-	f.tryJoin(v)
 	return true
 }
 
@@ -488,7 +486,7 @@ func (f *follower) follow(v *view) {
 	}
 	v.cancel()
 	f.mu.Lock()
-	v.ended, v.queue, v.bytes = true, nil, 0
+	v.joined, v.queue, v.bytes = false, nil, 0
 	f.mu.Unlock()
 	v.s.queued.Store(0)
 	v.s.catching.Store(false)

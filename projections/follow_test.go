@@ -182,6 +182,9 @@ func TestOneStoppedViewLeavesTheOthersAlone(t *testing.T) {
 	if !errors.Is(bad.Err(), errPoison) || good.Err() != nil {
 		t.Errorf("bad: %v, good: %v", bad.Err(), good.Err())
 	}
+	if q := bad.Stats().Queued; q != 0 {
+		t.Errorf("%d bytes are queued for a view that will not take them", q)
+	}
 }
 
 func TestFollowedOnce(t *testing.T) {
@@ -342,16 +345,18 @@ func TestCommits(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		waiting bool
+		waiting string // in Wait, once the entries are appended or only once they are applied
 		steps   []step
 		want    []time.Duration // when commits happen
 	}{
-		{"at once when nothing was committed lately", false, []step{{0, 1}, {time.Second, 1}}, []time.Duration{0, time.Second}},
-		{"at most every 50 ms", false, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {100 * time.Millisecond, 1}},
+		{"at once when nothing was committed lately", "", []step{{0, 1}, {time.Second, 1}}, []time.Duration{0, time.Second}},
+		{"at most every 50 ms", "", []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {100 * time.Millisecond, 1}},
 			[]time.Duration{0, 50 * time.Millisecond, 130 * time.Millisecond}},
-		{"at once when somebody waits", true, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
+		{"at once when somebody begins to wait", "applied", []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
 			[]time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond}},
-		{"not while idle", false, []step{{0, 1}, {time.Hour, 0}}, []time.Duration{0}},
+		{"at once when somebody waits", "appended", []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
+			[]time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond}},
+		{"not while idle", "", []step{{0, 1}, {time.Hour, 0}}, []time.Duration{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -373,7 +378,10 @@ func TestCommits(t *testing.T) {
 					time.Sleep(step.after) // the bubble's clock
 					src.Append(records[n : n+step.append]...)
 					n += step.append
-					if c.waiting {
+					if c.waiting == "applied" {
+						synctest.Wait()
+					}
+					if c.waiting != "" {
 						wait(t, s, uint64(n-1))
 					}
 				}
@@ -470,6 +478,52 @@ func TestTroubleThatStaysStopsWhoNeedsTheRecord(t *testing.T) {
 	wait(t, ahead, 11)
 	if behind.Next() > 3 {
 		t.Errorf("it went on to %d", behind.Next())
+	}
+}
+
+// The shared reader has ended with the views that it fed; the one that still reads by itself must not wait for it.
+func TestViewGoesOnAloneAfterTheSharedReaderFailed(t *testing.T) {
+	dir := viewtest.TempDir(t)
+	gate := make(chan struct{})
+	openGate := sync.OnceFunc(func() { close(gate) })
+	src := &faulty{Source: source(6), at: 8, err: errLost}
+	ahead := open(t, dir, &rows{name: "ahead"})
+	behind := open(t, dir, &rows{name: "behind", onApply: func(*events.Entry) error { <-gate; return nil }})
+	stop := follow(t, src, projections.Options{}, ahead)
+	wait(t, ahead, 5)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	src.Append(viewtest.Pack("r", history("L1", 10))[6:]...)
+	src.failures.Store(1)
+	fatal := func(err error) bool { return errors.Is(err, errLost) }
+	follow(t, src, projections.Options{QueueBytes: 1, Fatal: fatal}, ahead, behind)
+	t.Cleanup(openGate)
+	if err := ahead.Wait(t.Context(), 9); !errors.Is(err, errLost) {
+		t.Fatalf("the shared reader's view: %v", err)
+	}
+	openGate()
+	wait(t, behind, 9)
+	src.Append(viewtest.Pack("r", history("L1", 12))[10:]...)
+	wait(t, behind, 11)
+}
+
+func TestRepeatsForAViewThatIsBehind(t *testing.T) {
+	dir, src := viewtest.TempDir(t), source(30)
+	ahead, behind := open(t, dir, &rows{name: "ahead"}), open(t, dir, &rows{name: "behind"})
+	stop := follow(t, src, projections.Options{}, ahead)
+	wait(t, ahead, 29)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for seq := range uint64(30) {
+		src.Repeat(seq + 1)
+	}
+	follow(t, src, projections.Options{}, ahead, behind)
+	wait(t, behind, 29)
+	if dump(t, ahead) != dump(t, behind) {
+		t.Error("the views differ")
 	}
 }
 

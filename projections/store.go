@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -144,6 +145,8 @@ func openFile(path, view string) (db *bbolt.DB, err error) {
 			db, err = nil, &RefusedError{View: view, Reason: fmt.Sprintf("its file is damaged: %v", p)}
 		}
 	}()
+	// So is a file that was cut off: it ends before its mapping does, which would end the process.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	// A file that outgrows its mapping is mapped again, which waits for every open read
 	// transaction and keeps new ones and the writer out meanwhile. So the mapping is made
 	// much larger than the file; on 64 bits that costs address space only.
@@ -159,13 +162,29 @@ func openFile(path, view string) (db *bbolt.DB, err error) {
 		InitialMmapSize: int(mapped),
 		FreelistType:    bbolt.FreelistMapType,
 	})
+	var system syscall.Errno
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+	case err != nil && !errors.As(err, &system):
 		return nil, &RefusedError{View: view, Reason: fmt.Sprintf("its file is damaged or not a view's: %v", err)}
+	case err != nil:
+		return nil, err
 	}
-	return db, err
+	if missing := cutOff(db, path); missing > 0 {
+		return nil, errors.Join(&RefusedError{View: view, Reason: fmt.Sprintf("its file is damaged: the last %d bytes are missing", missing)}, db.Close())
+	}
+	return db, nil
+}
+
+// cutOff is how many bytes the file should have and has not.
+func cutOff(db *bbolt.DB, path string) (missing int64) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0 // it was opened a moment ago; whoever removed it knows
+	}
+	_ = db.View(func(tx *bbolt.Tx) error { missing = tx.Size() - info.Size(); return nil })
+	return missing
 }
 
 // load reads the file's header and position, or writes the header of a new file.
@@ -334,6 +353,7 @@ type Stats struct {
 	View         string
 	Next         uint64        // number of the next entry to become visible
 	Sequence     uint64        // of the last record that is visible
+	Record       string        // its id
 	Lag          uint64        // entries known to be in the stream and not visible yet
 	Queued       int64         // bytes of records that wait for the view
 	CatchingUp   bool          // it fell behind the others and reads by itself
@@ -350,7 +370,7 @@ func (s *Store) Stats() Stats {
 	_ = s.db.View(func(tx *bbolt.Tx) error { st.FileSize = tx.Size(); return nil })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Next, st.Sequence, st.Err = s.pos.Next, s.pos.Seq, s.err
+	st.Next, st.Sequence, st.Record, st.Err = s.pos.Next, s.pos.Seq, s.pos.Record, s.err
 	st.Transactions, st.CommitTime = s.commits, s.spent
 	return st
 }

@@ -123,7 +123,7 @@ func (t *transaction) apply(r *record) error {
 // continues checks that a record is the next one; again is true for one that was applied before.
 func (t *transaction) continues(r *record) (again bool, err error) {
 	switch {
-	case r.Seq < t.pos.Seq, r.missing && r.Seq == t.pos.Seq && t.at != nil:
+	case r.Seq < t.pos.Seq:
 		return true, nil
 	case r.missing:
 		return false, r.err
@@ -205,7 +205,7 @@ func (t *transaction) commit() error {
 	return guarded(func() error { batch.Done(true); return nil })
 }
 
-// abandon undoes what was not committed.
+// abandon undoes what was not committed. It ends the transaction's use.
 func (t *transaction) abandon() error {
 	var errs []error
 	if t.tx != nil {
@@ -218,6 +218,5 @@ func (t *transaction) abandon() error {
 	if t.batch != nil {
 		errs = append(errs, guarded(func() error { t.batch.Done(false); return nil }))
 	}
-	t.tx, t.batch = nil, nil
 	return errors.Join(errs...)
 }

@@ -124,6 +124,9 @@ func TestLastOfTheSameTime(t *testing.T) {
 		{"of two endpoints of one entry, against the order of their keys", func(tb *table) {
 			tb.add(report("pc-2", 1, "m", "9", noon), report("pc-1", 1, "m", "1", noon))
 		}, "1"},
+		{"of two endpoints of one entry, in the order of their keys", func(tb *table) {
+			tb.add(report("pc-1", 1, "m", "9", noon), report("pc-2", 1, "m", "1", noon))
+		}, "1"},
 		{"of two endpoints of two entries, against the order of their keys", func(tb *table) {
 			tb.add(report("pc-2", 1, "m", "9", noon))
 			tb.add(report("pc-1", 1, "m", "1", noon))

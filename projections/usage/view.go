@@ -13,7 +13,7 @@
 // readings change few pages of the file. The keys lead with provider and month,
 // then company, meter, endpoint (schema.go):
 //
-//	"months" "acme\x00" "\x00\x00\x5e\xf2" "globex\x00" "storage_bytes\x00" "pc-17\x00"
+//	"months" "acme\x00" "\x00\x00\x5e\xfa" "globex\x00" "storage_bytes\x00" "pc-17\x00"
 //		-> day 1: 24 readings, sum 2.4e12, max 1e11, last 1e11 at 23:00; day 2: ...
 //
 // Questions are methods of [View] that take a read transaction:

@@ -45,7 +45,7 @@ func (s *Source) Records() []events.Stored {
 	return slices.Clone(s.stored)
 }
 
-// Repeat makes every Read yield the record twice in a row.
+// Repeat makes every Read go back once it has yielded the record: the one before it and the record itself come again.
 func (s *Source) Repeat(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,14 +90,19 @@ func (s *Source) Read(ctx context.Context, from uint64) iter.Seq2[events.Stored,
 				}
 				continue
 			}
-			r, repeat, missing := s.stored[seq-1], s.repeat[seq], s.missing[seq]
+			batch := s.stored[seq-1 : seq]
+			if s.repeat[seq] {
+				batch = slices.Concat(batch, s.stored[max(seq, 2)-2:seq])
+			}
+			if s.missing[seq] {
+				batch = nil
+			}
 			s.mu.Unlock()
 			seq++
-			if missing {
-				continue
-			}
-			if !yield(r, nil) || repeat && !yield(r, nil) {
-				return
+			for _, r := range batch {
+				if !yield(r, nil) {
+					return
+				}
 			}
 		}
 	}
