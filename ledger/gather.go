@@ -45,7 +45,7 @@ func (q *Sequencer) decide(r *request) {
 		f.Spool = &s.Spool
 	}
 	r.receipt, r.refusal, r.before = Receipt{Time: now}, nil, license.Remembered{}
-	if before, ok := state.Command(r.ID); ok && !r.DryRun {
+	if before, ok := state.Command(r.ID); ok && !r.DryRun && now.Sub(before.Time) <= license.MemoryOfCommands {
 		if before.Digest != r.Request {
 			r.refusal = &license.Refusal{Code: license.IdempotencyMismatch, Message: "this idempotency key was used with another request"}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"licenseledger/cmd/ledgerd/internal/demo"
 	"licenseledger/events"
+	"licenseledger/ledger/catalog"
 )
 
 // config is what the flags say.
@@ -58,6 +60,8 @@ func (c *config) check() error {
 	switch {
 	case c.data == "" && !c.demo:
 		return errors.New("where shall the ledger live? Give --data DIR, or --demo to look at it first")
+	case c.demo && c.testClock != "":
+		return errors.New("--demo has a clock of its own: leave --test-clock out")
 	case c.nats != "" && c.natsListen != "":
 		return errors.New("--nats-listen is for the embedded server; with --nats agents connect to that server")
 	case c.nats == "" && c.creds != "":
@@ -70,14 +74,18 @@ func (c *config) check() error {
 		if err != nil {
 			return fmt.Errorf("--test-clock: %q is not a time like 2026-03-01T00:00:00Z", c.testClock)
 		}
+		if first := catalog.Default()[0].Effective.Start(); t.Before(first) || t.Year() > lastYear {
+			return fmt.Errorf("--test-clock: %q is not between %s, when the first catalog begins, and the year %d", c.testClock, events.FormatTime(first), lastYear)
+		}
 		c.startAt = events.Stamp(t)
 	} else if c.demo {
 		c.startAt = demo.Start
 	}
-	for flag, addr := range map[string]string{"--http": c.http, "--nats-listen": c.natsListen} {
-		if _, _, err := net.SplitHostPort(addr); addr != "" && err != nil {
-			return fmt.Errorf("%s: %q is not an address like 127.0.0.1:8080", flag, addr)
-		}
+	if !address(c.http) {
+		return fmt.Errorf("--http: %q is not an address like 127.0.0.1:8080", c.http)
+	}
+	if c.natsListen != "" && !address(c.natsListen) {
+		return fmt.Errorf("--nats-listen: %q is not an address like 127.0.0.1:4222", c.natsListen)
 	}
 	if c.creds != "" {
 		if _, err := os.Stat(c.creds); err != nil {
@@ -85,4 +93,17 @@ func (c *config) check() error {
 		}
 	}
 	return nil
+}
+
+// lastYear is as far as a test clock can start: the months behind it still have a text.
+const lastYear = 9989
+
+// address says whether text is host:port with a port that is a number.
+func address(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }

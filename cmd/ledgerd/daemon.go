@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"licenseledger/cmd/ledgerd/internal/clock"
+	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/events"
 	"licenseledger/ledger"
 	"licenseledger/ledger/license"
@@ -46,21 +48,17 @@ type daemon struct {
 
 // startDaemon starts everything that stands behind the doors, in the order that architecture says: server, stream, views,
 // sequencer. What was started is stopped again when it fails.
-func startDaemon(ctx context.Context, c config, agents agentCheck, progress func(projections.Progress), logger *slog.Logger) (d *daemon, err error) {
-	d = &daemon{logger: logger}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.stop(context.WithoutCancel(ctx)))
-		}
-	}()
-	if err := d.openStream(ctx, c, agents); err != nil {
-		return nil, err
+func startDaemon(ctx context.Context, c config, agents agentCheck, progress func(projections.Progress), logger *slog.Logger) (*daemon, error) {
+	d := &daemon{logger: logger}
+	err := d.openStream(ctx, c, agents)
+	if err == nil {
+		err = d.openViews(ctx, c, progress)
 	}
-	if err := d.openViews(ctx, c, progress); err != nil {
-		return nil, err
+	if err == nil {
+		err = d.openSequencer(ctx, c)
 	}
-	if err := d.openSequencer(ctx, c); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, d.stop(context.WithoutCancel(ctx)))
 	}
 	return d, nil
 }
@@ -71,7 +69,7 @@ type agentCheck func(user, password string) (provider, agent string, ok bool)
 func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) error {
 	config := stream.Config{Replicas: 1}
 	options := []nats.Option{
-		nats.Name("ledgerd"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.Name("ledgerd"), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.logger.Warn("NATS", "err", err) }),
 	}
 	connect := func() (*nats.Conn, error) {
@@ -117,12 +115,22 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 	d.log, err = stream.Open(ctx, d.conn, config)
 	if errors.Is(err, stream.ErrNoStream) {
 		// A ledger that has views had a stream: an empty one in its place would hide the loss.
-		if views, _ := filepath.Glob(filepath.Join(c.data, "views", "*.db")); len(views) > 0 {
-			return fmt.Errorf("%s holds views of a ledger whose stream is gone: restore the stream, or move the views away to begin anew", c.data)
+		if hasViews(c.data) {
+			return errStreamGone(c.data)
 		}
 		d.log, err = stream.Create(ctx, admin, d.conn, config)
 	}
 	return err
+}
+
+// hasViews says whether a data folder holds views.
+func hasViews(data string) bool {
+	views, _ := filepath.Glob(filepath.Join(data, "views", "*.db")) // the pattern is right
+	return len(views) > 0
+}
+
+func errStreamGone(data string) error {
+	return fmt.Errorf("%s holds views of a ledger whose stream is gone: restore the stream from a copy, or move the views away to begin anew", data)
 }
 
 func (d *daemon) openViews(ctx context.Context, c config, progress func(projections.Progress)) error {
@@ -141,6 +149,9 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 		*v.store = store
 		d.stops = append(d.stops, func(context.Context) error { return store.Close() })
 	}
+	if err := d.compareViews(ctx, c); err != nil {
+		return err
+	}
 	followCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -155,13 +166,59 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 	d.stops = append(d.stops, func(context.Context) error { cancel(); done.Wait(); return nil })
 	for _, store := range d.stores() {
 		if err := store.WaitTail(ctx, d.log); err != nil {
-			if store == d.licenses || ctx.Err() != nil {
+			if store == d.licenses || ctx.Err() != nil || errors.Is(err, ledger.ErrGap) {
 				return err
 			}
 			d.logger.Error("the ledger starts without a view", "view", store.Name(), "err", err)
 		}
 	}
 	return nil
+}
+
+// compareViews refuses views that have seen more than the stream holds, or something else: then records that were
+// acknowledged are gone, and whatever was decided now would rest on what the stream does not say.
+func (d *daemon) compareViews(ctx context.Context, c config) error {
+	last, err := d.log.Last(ctx)
+	if err != nil {
+		return err
+	}
+	for _, store := range d.stores() {
+		at := store.Stats()
+		if at.Sequence == 0 {
+			continue
+		}
+		if at.Sequence > last {
+			return fmt.Errorf("the stream has lost what was acknowledged: it ends at record %d, and view %s has applied record %d (up to entry %d). "+
+				"Restore %s from a copy that has it, and keep the views until then: they are what shows the loss",
+				last, at.View, at.Sequence, at.Next-1, d.place(c))
+		}
+		there, err := d.log.Get(ctx, at.Sequence)
+		if err != nil {
+			return err
+		}
+		if there.ID != at.Record {
+			return fmt.Errorf("view %s is of another stream: as record %d it has applied %s, and there stands %s. "+
+				"If the stream is the right one, remove %s, and it is built again; if not, restore %s from a copy",
+				at.View, at.Sequence, at.Record, there.ID, filepath.Join(c.data, "views", at.View+".db"), d.place(c))
+		}
+	}
+	// The server notices damage to a file when it reads it, and only then counts what is lost. Where the views stand it has
+	// read now; the oldest file, which nobody asks for otherwise, is read as well.
+	if last > 0 {
+		if _, err := d.log.Get(ctx, 1); err != nil {
+			return err
+		}
+		_, err = d.log.Last(ctx)
+	}
+	return err
+}
+
+// place says where the stream is, for people.
+func (d *daemon) place(c config) string {
+	if d.server == nil {
+		return "the stream on " + d.conn.ConnectedUrlRedacted()
+	}
+	return filepath.Join(c.data, "nats")
 }
 
 func (d *daemon) stores() []*projections.Store {
@@ -179,7 +236,7 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 	case sys.Ledger != "" && sys.TestClock && !isTest:
 		return fmt.Errorf("%s holds a ledger with a test clock, which stands at %s: give --test-clock as well", c.data, events.FormatTime(sys.Time))
 	case sys.Ledger != "" && !sys.TestClock && isTest:
-		return fmt.Errorf("%s holds a ledger on real time, which takes no --test-clock", c.data)
+		return fmt.Errorf("%s holds a ledger on real time, which takes neither --test-clock nor --demo: leave them out, or choose another --data", c.data)
 	}
 	var test *ledger.TestClock
 	if isTest {
@@ -243,21 +300,28 @@ func (d *daemon) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// oneLine is the text of an error, those that were joined one after the other.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
 // hint adds what to do to an error that a person meets at the start.
 func hint(err error) string {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	text := oneLine(err)
 	switch {
-	case errors.Is(err, natsd.ErrLocked), errors.Is(err, projections.ErrLocked):
+	case errors.Is(err, natsd.ErrLocked), errors.Is(err, projections.ErrLocked), errors.Is(err, names.ErrLocked):
 		return text + ". Is another ledgerd running on this folder? Stop it, or choose another --data"
 	case errors.Is(err, natsd.ErrAddressInUse):
 		return text + ". Choose another --nats-listen"
-	case errors.Is(err, os.ErrPermission):
-		return text + ". Choose a folder that you may write to, with --data"
+	case errors.Is(err, ledger.ErrGap), errors.Is(err, projections.ErrGap):
+		return text + ". Restore the stream from a copy that has them, and keep the views until then"
 	case errors.Is(err, nats.ErrNoServers):
 		return text + ". Is the server running, and its URL right?"
 	}
 	var refused *projections.RefusedError
-	if errors.As(err, &refused) {
+	var file *fs.PathError
+	switch {
+	case errors.As(err, &file):
+		return text + ". Choose a folder that you may write to, with --data"
+	case errors.As(err, &refused):
 		return text + ". Views can be thrown away: remove the file, and it is built again from the stream"
 	}
 	return text

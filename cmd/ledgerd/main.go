@@ -49,10 +49,6 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	flags.SetOutput(io.Discard)
 	flags.SortFlags = false
 	c.flags(flags)
-	complain := func(code int, err error) int {
-		fmt.Fprintf(stderr, "ledgerd: %s\n", hint(err))
-		return code
-	}
 	err := flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintf(stdout, "ledgerd runs a license ledger.\n\n  ledgerd --demo        look at it: a real fleet, in a temporary folder\n  ledgerd --data DIR    run it\n\nFlags (each also as an environment variable, such as LEDGER_DATA):\n%s", flags.FlagUsages())
@@ -68,7 +64,8 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		err = c.check()
 	}
 	if err != nil {
-		return complain(exitUsage, fmt.Errorf("%w (ledgerd --help lists the flags)", err))
+		fmt.Fprintf(stderr, "ledgerd: %s (ledgerd --help lists the flags)\n", oneLine(err))
+		return exitUsage
 	}
 	level := slog.LevelWarn
 	if c.verbose {
@@ -76,7 +73,8 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	if err := serve(ctx, c, stdout, logger); err != nil {
-		return complain(exitFailed, err)
+		fmt.Fprintf(stderr, "ledgerd: %s\n", hint(err))
+		return exitFailed
 	}
 	return 0
 }

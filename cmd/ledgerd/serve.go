@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,11 +20,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"licenseledger/cmd/ledgerd/internal/auth"
-	"licenseledger/cmd/ledgerd/internal/clock"
 	"licenseledger/cmd/ledgerd/internal/demo"
 	"licenseledger/cmd/ledgerd/internal/httpapi"
 	"licenseledger/cmd/ledgerd/internal/intake"
 	"licenseledger/cmd/ledgerd/internal/names"
+	"licenseledger/ledger"
 	"licenseledger/ledger/api"
 	"licenseledger/projections"
 )
@@ -34,54 +35,71 @@ const stopPatience = 30 * time.Second
 // serve runs a ledger until ctx ends.
 func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger) (err error) {
 	out := newProgress(stdout)
+	// Whatever is certain to fail fails before anything is written.
+	listener, err := listen("--http", c.http)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if c.natsListen != "" {
+		probe, err := listen("--nats-listen", c.natsListen)
+		if err != nil {
+			return err
+		}
+		probe.Close()
+	}
 	if c.data == "" {
 		if c.data, err = os.MkdirTemp("", "licenseledger-demo-"); err != nil {
 			return fmt.Errorf("make a temporary folder: %w", err)
 		}
 		defer os.RemoveAll(c.data)
 	}
+	if _, err := os.Stat(filepath.Join(c.data, "nats")); c.nats == "" && errors.Is(err, fs.ErrNotExist) && hasViews(c.data) {
+		return errStreamGone(c.data)
+	}
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	// A taken port is found before anything is written.
-	listener, err := net.Listen("tcp", c.http)
-	if err != nil {
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("%w. Another program has the port: stop it, or choose another --http", err)
-		}
-		return fmt.Errorf("open the HTTP door: %w", err)
-	}
-	defer listener.Close()
-	doors, err := auth.Open(filepath.Join(c.data, "operator.token"), nil)
-	if err != nil {
-		return err
-	}
+	// The first file that is opened is locked: a second ledgerd ends here.
 	people, err := names.Open(filepath.Join(c.data, "names.db"))
 	if err != nil {
 		return err
 	}
 	defer people.Close()
+	doors, err := auth.Open(filepath.Join(c.data, "operator.token"), nil)
+	if err != nil {
+		return err
+	}
 
 	d, err := startDaemon(ctx, c, doors.Agent, func(p projections.Progress) {
 		out.show("catching up: "+p.View, int(p.Next), int(p.Tail))
 	}, logger)
 	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil // stopped while it started
+		}
 		return err
 	}
-	registry := prometheus.NewRegistry()
 	reports, err := intake.Start(intake.Config{Conn: d.doors, Ledger: d.sequencer, Logger: logger})
 	if err != nil {
 		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
 	}
-	countReports(registry, reports)
-	handler, err := httpapi.New(d.httpConfig(doors, people, registry))
+	clockCtx, stopClock := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopClock()
+	config := httpapi.Config{
+		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices, Clock: d.time, Auth: doors, Names: people,
+		Logger: logger, Registry: prometheus.NewRegistry(), Ready: d.ready, Stats: d.sequencer.Stats, Intake: reports.Stats,
+	}
+	if d.clock.Test != nil {
+		config.Mover = mover(func(ctx context.Context, t time.Time) (uint64, error) { return d.move(ctx, clockCtx, t) })
+	}
+	handler, err := httpapi.New(config)
 	if err != nil {
-		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
+		return errors.Join(err, reports.Stop(ctx), d.stop(context.WithoutCancel(ctx)))
 	}
 	server := httpapi.Server(c.http, handler)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
-	clockCtx, stopClock := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { d.clock.Run(clockCtx) })
 
@@ -116,36 +134,40 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	return errors.Join(err, reports.Stop(patience), d.stop(patience))
 }
 
-// httpConfig is what the HTTP door needs of the daemon.
-func (d *daemon) httpConfig(doors *auth.Verifier, people *names.Store, registry *prometheus.Registry) httpapi.Config {
-	config := httpapi.Config{
-		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices,
-		Clock: d.time, Auth: doors, Names: people, Logger: d.logger, Registry: registry, Ready: d.ready, Stats: d.sequencer.Stats,
+// listen opens a TCP door.
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w. Another program has the port: stop it, or choose another %s", err, flag)
 	}
-	if d.clock.Test != nil {
-		config.Mover = mover{d.clock, d.stores()}
+	if err != nil {
+		return nil, fmt.Errorf("%w. Choose another %s", err, flag)
 	}
-	return config
+	return l, nil
 }
 
-// mover moves the test clock and waits until every view shows what happened.
-type mover struct {
-	*clock.Clock
-	stores []*projections.Store
-}
+// mover is a function that is an [httpapi.Mover].
+type mover func(ctx context.Context, t time.Time) (uint64, error)
 
 // Move implements [httpapi.Mover].
-func (m mover) Move(ctx context.Context, t time.Time) (uint64, error) {
-	position, err := m.Clock.Move(ctx, t)
-	if err != nil {
-		return 0, err
-	}
-	for _, s := range m.stores {
-		if err := s.Wait(ctx, position); err != nil {
-			return 0, err
+func (m mover) Move(ctx context.Context, t time.Time) (uint64, error) { return m(ctx, t) }
+
+// move moves the test clock and waits until every view shows what happened. A move may take minutes, so it ends when
+// running does, where it stands: a stop does not wait for it.
+func (d *daemon) move(ctx, running context.Context, t time.Time) (uint64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(running, cancel)()
+	position, err := d.clock.Move(ctx, t)
+	for _, s := range d.stores() {
+		if err == nil {
+			err = s.Wait(ctx, position)
 		}
 	}
-	return position, nil
+	if err != nil && running.Err() != nil {
+		return 0, fmt.Errorf("%w: the ledger is stopping; moving the clock again goes on", ledger.ErrOutcomeUnknown)
+	}
+	return position, err
 }
 
 // playDemo loads the demo and prints the statement of March 2026.

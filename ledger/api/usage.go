@@ -80,8 +80,8 @@ type UsageQuery struct {
 	ReadOptions
 	PageOptions
 	Meter     string    `query:"meter" example:"backup_bytes"`
-	From      time.Time `query:"from" doc:"the first instant"`
-	To        time.Time `query:"to" doc:"the instant after the last"`
+	From      time.Time `query:"from" doc:"the first instant; a date stands for its beginning"`
+	To        time.Time `query:"to" doc:"the instant after the last; a date stands for its beginning"`
 	GroupBy   []string  `query:"group_by" enum:"company,endpoint,day,month" doc:"one row for each; several separated by commas"`
 	Aggregate string    `query:"aggregate" default:"sum" enum:"sum,max,last,count"`
 }

@@ -92,6 +92,11 @@ func (s *server) letIn(c call, ctx huma.Context, w http.ResponseWriter, r *http.
 	if req.query, err = readQuery(r.URL); err != nil {
 		return nil, err
 	}
+	for _, name := range c.unanswered {
+		if req.query.Has(name) {
+			return nil, notYet("query." + name)
+		}
+	}
 	req.url, req.media, req.accept = r.URL, r.Header.Get("Content-Type"), r.Header.Get("Accept")
 	body, err := readBody(w, r)
 	if err != nil {
@@ -101,8 +106,9 @@ func (s *server) letIn(c call, ctx huma.Context, w http.ResponseWriter, r *http.
 	req.control = http.NewResponseController(w)
 	_ = req.control.SetReadDeadline(time.Time{})
 	if c.raw {
-		req.body = body
-		req.digest = digest(r, req.query, body)
+		if req.body = body; r.Header.Get(api.HeaderIdempotencyKey) != "" {
+			req.digest = digest(r, req.query, body)
+		}
 		return &admitted{ctx, req.query, bytes.NewReader(body)}, nil
 	}
 	var parsed any
@@ -164,8 +170,11 @@ func readQuery(u *url.URL) (url.Values, error) {
 			return nil, invalid("query."+name, "it stands there twice")
 		}
 	}
-	if query.Has("as_of") {
-		return nil, notYet("query.as_of", "leave it out: the answer is as of now")
+	// A date stands for its beginning.
+	for _, name := range []string{"from", "to"} {
+		if _, err := events.ParseDate(query.Get(name)); err == nil {
+			query.Set(name, query.Get(name)+"T00:00:00Z")
+		}
 	}
 	// Without a value it is meant, and it is the side on which nothing is recorded.
 	if query.Has("dry_run") && query.Get("dry_run") == "" {

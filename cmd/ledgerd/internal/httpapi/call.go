@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -32,12 +31,12 @@ type call struct {
 	anyone bool
 	// codes are refusals beside those of every call.
 	codes []api.Code
+	// unanswered are parameters of the contract that nothing answers so far. They are refused, and the document has them not.
+	unanswered []string
 	// creates says that it may answer 201.
 	creates bool
 	// raw says that the call reads its body itself.
 	raw bool
-	// media are what it answers with beside JSON.
-	media []string
 }
 
 // Paths that calls have in common. They are exported because huma looks into exported fields only.
@@ -65,6 +64,9 @@ type changed[T any] struct {
 
 // register makes a call known to the router and to the OpenAPI document.
 func register[I, O any](s *server, c call, handle func(ctx context.Context, in *I) (*O, error)) {
+	if c.method == http.MethodGet {
+		c.unanswered = append(c.unanswered, "as_of")
+	}
 	op := s.operation(c)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
@@ -73,11 +75,18 @@ func register[I, O any](s *server, c call, handle func(ctx context.Context, in *
 		}
 		return out, nil
 	})
+	described := operationOf(s.api.OpenAPI(), op)
+	described.Parameters = slices.DeleteFunc(described.Parameters, func(p *huma.Param) bool { return slices.Contains(c.unanswered, p.Name) })
+	for _, p := range described.Parameters {
+		neverNull(p.Schema)
+	}
+	if headers := described.Responses["200"].Headers; headers[api.HeaderPosition] != nil {
+		headers[api.HeaderPosition] = positionHeader()
+	}
 	if c.creates {
-		responses := operationOf(s.api.OpenAPI(), op).Responses
-		created := *responses["200"]
+		created := *described.Responses["200"]
 		created.Description = "Something was made."
-		responses["201"] = &created
+		described.Responses["201"] = &created
 	}
 }
 
@@ -139,9 +148,6 @@ func (s *server) operation(c call) huma.Operation {
 	return op
 }
 
-// shortWait is how long a read that asked for no entry waits for the last one that any caller of this door was told.
-const shortWait = 250 * time.Millisecond
-
 // see runs fn on a view that has seen the entry that the caller asked for, and says where the view stands. Who asks for
 // none gets what this door has answered before, unless the view is behind.
 func (s *server) see(ctx context.Context, view *projections.Store, after uint64, fn func(tx *bbolt.Tx) error) (position *uint64, err error) {
@@ -150,7 +156,7 @@ func (s *server) see(ctx context.Context, view *projections.Store, after uint64,
 			return nil, err
 		}
 	} else {
-		limited, cancel := context.WithTimeout(ctx, shortWait)
+		limited, cancel := context.WithTimeout(ctx, s.Fresh)
 		_ = view.Wait(limited, s.answered.Load())
 		cancel()
 	}
@@ -223,14 +229,4 @@ func (s *server) now() (time.Time, error) {
 		return now, p
 	}
 	return now, nil
-}
-
-// sorted refuses an order that a list does not have. Every list has the order of the named field, ascending.
-func sorted(field, sort string) error {
-	if cmp.Or(sort, field) == field {
-		return nil
-	}
-	p := invalid("query.sort", "this list has no such order")
-	p.Hint = "leave it out, or say sort=" + field
-	return p
 }

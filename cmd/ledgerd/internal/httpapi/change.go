@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 
 	"go.etcd.io/bbolt"
 
@@ -112,12 +113,12 @@ func (t *terms) load(tx *bbolt.Tx, a license.Account) (err error) {
 	return err
 }
 
-// recorded is an error that an answer met whose command was recorded.
+// recorded is an error that an answer met whose command was recorded. What it was is no longer what the caller has to know.
 func recorded(r ledger.Receipt, o api.ChangeOptions, err error) error {
 	if err == nil || o.DryRun {
 		return err
 	}
-	return fmt.Errorf("%w: it was recorded, and the answer cannot be made: %w", ledger.ErrOutcomeUnknown, err)
+	return fmt.Errorf("%w: it was recorded as entry %d, and the answer cannot be made: %v", ledger.ErrOutcomeUnknown, r.Entry, err)
 }
 
 // first is the first event of a kind that a command made, nil if there is none.
@@ -133,7 +134,7 @@ func first[D events.Data](r ledger.Receipt) (found D) {
 // status is 201 for what this request made and recorded.
 func status(made bool, o api.ChangeOptions) int {
 	if made && !o.DryRun {
-		return 201
+		return http.StatusCreated
 	}
-	return 200
+	return http.StatusOK
 }

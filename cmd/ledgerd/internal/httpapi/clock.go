@@ -2,10 +2,13 @@ package httpapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/events"
+	"licenseledger/ledger"
 	"licenseledger/ledger/api"
 )
 
@@ -70,14 +73,14 @@ func (s *server) putClock(ctx context.Context, in *putClockIn) (*changed[api.Clo
 	}
 	_ = requestOf(ctx).control.SetWriteDeadline(time.Time{}) // a year takes long
 	position, err := s.Mover.Move(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	s.answer(position)
-	for _, view := range s.views() {
-		if err := view.Wait(ctx, position); err != nil {
-			return nil, err
+	if err == nil {
+		s.answer(position)
+		for _, view := range s.views() {
+			err = errors.Join(err, view.Wait(ctx, position))
 		}
+	}
+	if err != nil { // it got part of the way; moving again goes on
+		return nil, fmt.Errorf("%w: move the clock: %v", ledger.ErrOutcomeUnknown, err)
 	}
 	answer.Position = &position
 	return &changed[api.ClockAnswer]{200, answer}, nil

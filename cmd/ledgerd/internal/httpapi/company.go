@@ -29,7 +29,7 @@ func (s *server) companies() {
 			method: "GET", path: path, id: "list-companies", summary: "The companies of a provider", tag: tag,
 			allow: []string{auth.ManageLicenses},
 		},
-		options: func(in *companiesIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *companiesIn) api.PageOptions { return in.PageOptions },
 		order:   "id",
 		open:    s.listCompanies,
 		page: func(rows []api.Company, next string) api.CompanyPage {

@@ -24,7 +24,7 @@ func (s *server) endpoints() {
 			about: "With a company, a page may be shorter than limit, even empty, and still have a next one.",
 			allow: []string{auth.ManageLicenses},
 		},
-		options: func(in *endpointsIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *endpointsIn) api.PageOptions { return in.PageOptions },
 		order:   "id",
 		open:    s.listEndpoints,
 		page: func(rows []api.Endpoint, next string) api.EndpointPage {

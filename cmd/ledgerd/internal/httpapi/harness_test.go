@@ -39,7 +39,7 @@ var start = time.Date(2026, 2, 10, 9, 0, 0, 0, time.UTC)
 
 // house is a whole ledger in this process, on a stream in memory, with its HTTP door open.
 type house struct {
-	t        *testing.T
+	t        testing.TB
 	server   *httptest.Server
 	client   *http.Client
 	operator string // the operator's token
@@ -127,7 +127,7 @@ func (b *lockedBuffer) String() string {
 }
 
 // newHouse opens a ledger. adjust may change the door's configuration.
-func newHouse(t *testing.T, adjust ...func(*httpapi.Config)) *house {
+func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -178,26 +178,31 @@ func newHouse(t *testing.T, adjust ...func(*httpapi.Config)) *house {
 		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Clock: h.clock,
 		Mover: &clock.Clock{Submit: sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Time: h.clock, Test: h.clock, Logger: logger},
 		Auth:  verifier, Names: h.names, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
-		Random: ledgertest.Entropy(1),
+		Random: ledgertest.Entropy(1), Fresh: time.Minute, // however slow the machine is
 	}
 	for _, change := range adjust {
 		change(&c)
 	}
 	handler, err := httpapi.New(c)
 	must(err)
-	h.server = httptest.NewUnstartedServer(nil)
-	h.server.Config = httpapi.Server("", handler)
-	h.server.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelInfo)
-	h.server.Start()
-	t.Cleanup(h.server.Close)
+	h.serve(httpapi.Server("", handler))
 	h.client = &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(h.client.CloseIdleConnections)
 	return h
 }
 
+// serve lets a server answer from now on.
+func (h *house) serve(s *http.Server) {
+	h.server = httptest.NewUnstartedServer(nil)
+	h.server.Config = s
+	s.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(h.logged, nil), slog.LevelInfo)
+	h.server.Start()
+	h.t.Cleanup(h.server.Close)
+}
+
 // answer is what came back.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	what   string
 	status int
 	header http.Header

@@ -21,8 +21,8 @@ func (s *server) views() []*projections.Store {
 // readiness is what /readyz answers: why it cannot serve, if it cannot, and where the views stand.
 type readiness struct {
 	*api.Problem
-	Status string      `json:"status"`
-	Views  []viewState `json:"views"`
+	Ready bool        `json:"ready"`
+	Views []viewState `json:"views"`
 }
 
 type viewState struct {
@@ -62,7 +62,7 @@ func (s *server) problemSchema() *huma.Schema {
 }
 
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
-	state := readiness{Status: "ready"}
+	state := readiness{Ready: true}
 	var wrong []api.FieldError
 	for _, v := range s.views() {
 		view := viewState{View: v.Name(), Lag: v.Lag(), Stopped: v.Err() != nil}
@@ -83,7 +83,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 		p := retry(api.CodeUnavailable, waitLong, "the ledger cannot serve all calls; its log says why")
 		p.Errors = wrong
-		state.Problem, state.Status, status = p, "not ready", p.Status
+		state.Problem, state.Ready, status = p, false, p.Status
 		for name, values := range headersOf(p) {
 			w.Header()[name] = values
 		}

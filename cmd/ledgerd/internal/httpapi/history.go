@@ -22,9 +22,9 @@ func (s *server) history() {
 			method: "GET", path: "/providers/{provider}/usage-history", id: "list-usage-history", summary: "The usage history of a month", tag: "Usage",
 			about: "A row per license and assignment, and one per company for each metered or peak line; the running month through today. " +
 				"The costs add up to the subtotal of the month's statement. `status` is the license's as it is now.",
-			allow: []string{auth.UsageHistory},
+			allow: []string{auth.UsageHistory}, unanswered: []string{"q"},
 		},
-		options: func(in *historyIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *historyIn) api.PageOptions { return in.PageOptions },
 		order:   "company",
 		open:    s.listHistory,
 		page: func(rows []api.UsageHistoryRow, next string) api.UsageHistoryPage {
@@ -54,9 +54,6 @@ type historyIn struct {
 
 // listHistory rates the month once and pages through the result.
 func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.UsageHistoryRow], error) {
-	if in.Q != "" {
-		return nil, notYet("query.q", "filter by company")
-	}
 	if in.Company != "" {
 		if err := events.CheckName(in.Company); err != nil {
 			return nil, invalid("query.company", "%v", err)
@@ -72,9 +69,9 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 			return nil, invalid("query.month", "%v", err)
 		}
 	}
-	t := terms{provider: in.Provider}
+	var currency string
 	if _, err := s.inProvider(ctx, in.Provider, in.After, func(_ *bbolt.Tx, a license.Account) error {
-		t.currency = a.Currency
+		currency = a.Currency
 		return nil
 	}); err != nil {
 		return nil, err
@@ -108,7 +105,7 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 		}
 		known, err := s.see(ctx, s.Licenses, in.After, func(tx *bbolt.Tx) error {
 			for i := range picked {
-				row, err := s.historyRow(tx, t, &picked[i])
+				row, err := historyRow(tx, in.Provider, currency, &picked[i])
 				if err != nil {
 					return err
 				}
@@ -116,6 +113,11 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 			}
 			return nil
 		})
+		for i := range p.rows {
+			if use := picked[i].Use; use != nil {
+				p.rows[i].Assignee = s.assignee(in.Provider, use.Assignee)
+			}
+		}
 		p.position = lowest(p.position, known)
 		return p, err
 	}, nil
@@ -136,15 +138,16 @@ func historyKey(r *catalog.Row) string {
 	return strings.Join(parts, "\x00")
 }
 
-func (s *server) historyRow(tx *bbolt.Tx, t terms, r *catalog.Row) (api.UsageHistoryRow, error) {
+// historyRow is a row without its assignee.
+func historyRow(tx *bbolt.Tx, provider, currency string, r *catalog.Row) (api.UsageHistoryRow, error) {
 	row := api.UsageHistoryRow{
-		LicenseType: r.Type, Company: r.Company, DaysActive: r.DaysActive, BilledDays: r.BilledDays, Cost: r.Cost.String(), Currency: t.currency,
+		LicenseType: r.Type, Company: r.Company, DaysActive: r.DaysActive, BilledDays: r.BilledDays, Cost: r.Cost.String(), Currency: currency,
 	}
 	u := r.Use
 	if u == nil {
 		return row, nil
 	}
-	row.License, row.Assignee = u.License, s.assignee(t.provider, u.Assignee)
+	row.License = u.License
 	row.Activated = events.DateOf(u.Activated).String()
 	if !u.Deactivated.IsZero() {
 		last := u.To
@@ -153,7 +156,7 @@ func (s *server) historyRow(tx *bbolt.Tx, t terms, r *catalog.Row) (api.UsageHis
 		}
 		row.Deactivated = last.String()
 	}
-	l, ok, err := licenses.LoadLicense(tx, t.provider, u.License)
+	l, ok, err := licenses.LoadLicense(tx, provider, u.License)
 	if ok {
 		row.Status = string(l.Status)
 	}

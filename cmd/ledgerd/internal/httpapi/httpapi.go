@@ -20,6 +20,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"licenseledger/cmd/ledgerd/internal/auth"
+	"licenseledger/cmd/ledgerd/internal/intake"
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
@@ -50,11 +51,13 @@ type Config struct {
 	Logger   *slog.Logger         // optional
 	Registry *prometheus.Registry // optional; others may have registered metrics of their own
 	Stats    func() ledger.Stats  // optional: the sequencer's, for metrics
+	Intake   func() intake.Stats  // optional: the NATS intake's, for metrics
 	Ready    func() error         // optional: what else stands in the way of serving
 	Random   io.Reader            // optional: crypto/rand
 
 	Timeout  time.Duration // optional: how long a change waits for its outcome; 30 s
 	ReadWait time.Duration // optional: how long a read waits for the entry that it must have seen; 10 s
+	Fresh    time.Duration // optional: how long a read that names none waits for what was answered before; 250 ms
 }
 
 func (c *Config) check() error {
@@ -78,6 +81,9 @@ func (c *Config) check() error {
 	if c.Stats == nil {
 		c.Stats = func() ledger.Stats { return ledger.Stats{} }
 	}
+	if c.Intake == nil {
+		c.Intake = func() intake.Stats { return intake.Stats{} }
+	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
 	}
@@ -89,6 +95,9 @@ func (c *Config) check() error {
 	}
 	if c.ReadWait == 0 {
 		c.ReadWait = 10 * time.Second
+	}
+	if c.Fresh == 0 {
+		c.Fresh = 250 * time.Millisecond
 	}
 	return nil
 }
@@ -121,9 +130,15 @@ func New(c Config) (http.Handler, error) {
 	} {
 		family()
 	}
+	schemas := s.api.OpenAPI().Components.Schemas.Map()
 	// huma describes its own errors beside ours, which nobody is sent.
-	delete(s.api.OpenAPI().Components.Schemas.Map(), "ErrorModel")
-	delete(s.api.OpenAPI().Components.Schemas.Map(), "ErrorDetail")
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+	for _, schema := range schemas {
+		for _, property := range schema.Properties {
+			neverNull(property)
+		}
+	}
 	doc, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: write the OpenAPI document: %w", err)
@@ -134,6 +149,12 @@ func New(c Config) (http.Handler, error) {
 	})
 	s.mux.HandleFunc("/", s.unknownPath)
 	return s.observe(s.mux), nil
+}
+
+// neverNull corrects huma's description of a list, which it says may be null.
+func neverNull(s *huma.Schema) *huma.Schema {
+	s.Nullable = s.Nullable && s.Type != huma.TypeArray
+	return s
 }
 
 // document is the OpenAPI document before the calls are in it, and how huma works.

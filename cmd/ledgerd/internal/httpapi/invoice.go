@@ -27,7 +27,7 @@ func (s *server) invoices() {
 			about: "The newest last. A page is shorter than limit where its invoices have very many lines. CSV has no lines.",
 			allow: []string{auth.ManageLicenses},
 		},
-		options: func(in *invoicesIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *invoicesIn) api.PageOptions { return in.PageOptions },
 		order:   "month",
 		open:    s.listInvoices,
 		page: func(rows []api.Invoice, next string) api.InvoicePage {
@@ -43,12 +43,12 @@ func (s *server) invoices() {
 			}
 		},
 	})
-	s.invoice(call{
+	oneInvoice(s, call{
 		method: "GET", path: path + "/draft", id: "get-invoice-draft", summary: "The running month's statement as it stands today", tag: tag,
 		about: "It is what would be issued if the month ended with this day. Number and status are `draft`; issued_at and position are absent.",
 		allow: []string{auth.ManageLicenses},
-	}, func(ctx context.Context, in *invoiceIn) (api.Invoice, *uint64, error) { return s.draft(ctx, in) })
-	s.invoice(call{
+	}, s.draft)
+	oneInvoice(s, call{
 		method: "GET", path: path + "/{number}", id: "get-invoice", summary: "An invoice", tag: tag,
 		allow: []string{auth.ManageLicenses},
 	}, s.issued)
@@ -122,9 +122,9 @@ type draftIn struct {
 	api.ReadOptions
 }
 
-// invoice registers a call that answers with one invoice.
-func (s *server) invoice(c call, load func(ctx context.Context, in *invoiceIn) (api.Invoice, *uint64, error)) {
-	answer := func(ctx context.Context, in *invoiceIn) (*streamed, error) {
+// oneInvoice registers a call that answers with one invoice.
+func oneInvoice[I any](s *server, c call, load func(ctx context.Context, in *I) (api.Invoice, *uint64, error)) {
+	register(s, c, func(ctx context.Context, in *I) (*streamed, error) {
 		media, err := chooseMedia(requestOf(ctx).accept, api.MediaJSON, api.MediaCSV)
 		if err != nil {
 			return nil, err
@@ -140,14 +140,7 @@ func (s *server) invoice(c call, load func(ctx context.Context, in *invoiceIn) (
 				writeJSON(c, position, v)
 			}
 		}}, nil
-	}
-	if strings.HasSuffix(c.path, "/draft") {
-		register(s, c, func(ctx context.Context, in *draftIn) (*streamed, error) {
-			return answer(ctx, &invoiceIn{ProviderPath: in.ProviderPath, ReadOptions: in.ReadOptions})
-		})
-	} else {
-		register(s, c, answer)
-	}
+	})
 	op := operationOf(s.api.OpenAPI(), huma.Operation{Method: c.method, Path: "/v1" + c.path})
 	op.Responses["200"] = &huma.Response{
 		Description: "The invoice, or, as CSV, its lines.",
@@ -175,7 +168,7 @@ func (s *server) issued(ctx context.Context, in *invoiceIn) (v api.Invoice, posi
 	return v, lowest(exists, position), err
 }
 
-func (s *server) draft(ctx context.Context, in *invoiceIn) (v api.Invoice, position *uint64, err error) {
+func (s *server) draft(ctx context.Context, in *draftIn) (v api.Invoice, position *uint64, err error) {
 	now, err := s.now()
 	if err != nil {
 		return v, nil, err

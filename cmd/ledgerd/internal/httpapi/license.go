@@ -27,9 +27,9 @@ func (s *server) grid() {
 		call: call{
 			method: "GET", path: licensesPath, id: "list-licenses", summary: "The license grid", tag: licensesTag,
 			about: "In the order of creation.",
-			allow: []string{auth.ManageLicenses},
+			allow: []string{auth.ManageLicenses}, unanswered: []string{"month", "q"},
 		},
-		options: func(in *licensesIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *licensesIn) api.PageOptions { return in.PageOptions },
 		order:   "id",
 		open:    s.listLicenses,
 		page: func(rows []api.License, next string) api.LicensePage {
@@ -43,7 +43,7 @@ func (s *server) grid() {
 	})
 	register(s, call{
 		method: "GET", path: licensesPath + "/counters", id: "count-licenses", summary: "The counters above the grid", tag: licensesTag,
-		allow: []string{auth.ManageLicenses},
+		allow: []string{auth.ManageLicenses}, unanswered: []string{"month", "q"},
 	}, s.countLicenses)
 	register(s, call{
 		method: "GET", path: licensesPath + "/{license}", id: "get-license", summary: "A license", tag: licensesTag,
@@ -65,12 +65,6 @@ func filterOf(provider string, f api.LicenseFilter) (licenses.Filter, error) {
 		if err := events.CheckName(name); err != nil {
 			return licenses.Filter{}, invalid(location, "%v", err)
 		}
-	}
-	if f.Month != "" {
-		return licenses.Filter{}, notYet("query.month", "leave it out: the grid shows licenses as they are now")
-	}
-	if f.Q != "" {
-		return licenses.Filter{}, notYet("query.q", "filter by company, license_type or status")
 	}
 	return licenses.Filter{Provider: provider, Company: f.Company, Type: f.LicenseType, Status: f.Status}, nil
 }

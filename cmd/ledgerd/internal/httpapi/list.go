@@ -26,8 +26,8 @@ import (
 type listing[I, R, P any] struct {
 	call
 	// options are those of the input.
-	options func(in *I) (api.ReadOptions, api.PageOptions)
-	// order is the field by which the rows come, the only one.
+	options func(in *I) api.PageOptions
+	// order is the field by which the rows come, the only one that sort may say.
 	order string
 	// open prepares the list and gives the way to read it.
 	open func(ctx context.Context, in *I) (pager[R], error)
@@ -63,12 +63,8 @@ type streamed struct {
 const csvWait = 30 * time.Second
 
 func list[I, R, P any](s *server, l listing[I, R, P]) {
-	l.media = append(l.media, api.MediaCSV)
 	handle := func(ctx context.Context, in *I) (*streamed, error) {
-		_, o := l.options(in)
-		if err := sorted(l.order, o.Sort); err != nil {
-			return nil, err
-		}
+		o := l.options(in)
 		after, err := openCursor(requestOf(ctx), o.Cursor)
 		if err != nil {
 			return nil, err
@@ -103,6 +99,13 @@ func list[I, R, P any](s *server, l listing[I, R, P]) {
 	}
 	register(s, l.call, handle)
 	op := operationOf(s.api.OpenAPI(), huma.Operation{Method: l.method, Path: "/v1" + l.path})
+	for _, p := range op.Parameters {
+		if p.Name == "sort" {
+			p.Description = "the order in which the rows come, the only one"
+			*p.Schema = huma.Schema{Type: huma.TypeString, Enum: []any{l.order}}
+			p.Schema.PrecomputeMessages()
+		}
+	}
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[P](), true, "")
 	op.Responses["200"] = &huma.Response{
 		Description: "A page of the list, or, as CSV, all of it.",

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"licenseledger/cmd/ledgerd/internal/intake"
 	"licenseledger/ledger"
+	"licenseledger/ledger/api"
 	"licenseledger/projections"
 )
 
@@ -16,7 +18,7 @@ func (s *server) countRequests() error {
 		Name: "ledger_http_request_seconds", Help: "Time from request to answer by route.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"route"})
-	for _, c := range []prometheus.Collector{s.requests, s.seconds, viewMetrics(s.views()), sequencerMetrics{s.Stats}} {
+	for _, c := range []prometheus.Collector{s.requests, s.seconds, viewMetrics(s.views()), sequencerMetrics(s.Stats), intakeMetrics(s.Intake)} {
 		if err := s.Registry.Register(c); err != nil {
 			return err
 		}
@@ -48,6 +50,11 @@ var (
 	metricQueue      = numberOf(prometheus.GaugeValue, "ledger_queue_commands", "Commands that wait for their answer.")
 	metricQueueBytes = numberOf(prometheus.GaugeValue, "ledger_queue_bytes", "Estimated bytes of the commands that wait for their answer.")
 
+	metricReports     = numberOf(prometheus.CounterValue, "ledger_intake_reports_total", "Reports that came over NATS, by what became of them.", "status", "code")
+	metricReadings    = numberOf(prometheus.CounterValue, "ledger_intake_readings_total", "Readings of the recorded reports that came over NATS.")
+	metricReportQueue = numberOf(prometheus.GaugeValue, "ledger_intake_waiting_reports", "Reports over NATS that wait for their answer.")
+	metricReportBytes = numberOf(prometheus.GaugeValue, "ledger_intake_waiting_bytes", "Bytes of the reports over NATS that wait for their answer.")
+
 	metricViewNext   = numberOf(prometheus.GaugeValue, "ledger_view_next_entry", "Number of the next entry that the view will show.", "view")
 	metricViewLag    = numberOf(prometheus.GaugeValue, "ledger_view_lag_entries", "Entries of the stream that the view does not show yet.", "view")
 	metricViewQueued = numberOf(prometheus.GaugeValue, "ledger_view_queued_bytes", "Bytes of records that wait for the view.", "view")
@@ -58,12 +65,12 @@ var (
 )
 
 // sequencerMetrics shows the sequencer's counters.
-type sequencerMetrics struct{ stats func() ledger.Stats }
+type sequencerMetrics func() ledger.Stats
 
 func (m sequencerMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
 
 func (m sequencerMetrics) Collect(ch chan<- prometheus.Metric) {
-	st := m.stats()
+	st := m()
 	metricRecords.send(ch, float64(st.Records))
 	metricEntries.send(ch, float64(st.Entries))
 	metricBytes.send(ch, float64(st.Bytes))
@@ -72,6 +79,23 @@ func (m sequencerMetrics) Collect(ch chan<- prometheus.Metric) {
 	metricOverloaded.send(ch, float64(st.Overloaded))
 	metricQueue.send(ch, float64(st.Waiting))
 	metricQueueBytes.send(ch, float64(st.WaitingBytes))
+}
+
+// intakeMetrics shows the NATS intake's counters.
+type intakeMetrics func() intake.Stats
+
+func (m intakeMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+func (m intakeMetrics) Collect(ch chan<- prometheus.Metric) {
+	st := m()
+	metricReports.send(ch, float64(st.Recorded), api.ReportRecorded, "")
+	metricReports.send(ch, float64(st.Duplicate), api.ReportDuplicate, "")
+	for code, n := range st.Refused {
+		metricReports.send(ch, float64(n), api.ReportRefused, string(code))
+	}
+	metricReadings.send(ch, float64(st.Readings))
+	metricReportQueue.send(ch, float64(st.Waiting))
+	metricReportBytes.send(ch, float64(st.WaitingBytes))
 }
 
 // viewMetrics shows where the views stand.

@@ -27,6 +27,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set(headerRequestID, req.id)
+		rec.Header().Set("Cache-Control", "no-store")
+		rec.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			p := recover()
 			aborted := p != nil && errors.Is(asError(p), http.ErrAbortHandler)

@@ -27,7 +27,7 @@ func (s *server) providers() {
 			method: "GET", path: "/providers", id: "list-providers", summary: "The providers", tag: tag,
 			allow: []string{auth.Operate},
 		},
-		options: func(in *providersIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *providersIn) api.PageOptions { return in.PageOptions },
 		order:   "id",
 		open:    s.listProviders,
 		page: func(rows []api.Provider, next string) api.ProviderPage {

@@ -30,12 +30,14 @@ func (s *server) usage() {
 	report := call{
 		method: "POST", path: usagePath, id: "report-usage", summary: "Report usage", tag: "Usage", anyone: true, raw: true,
 		about: "A report, or with the media type `" + api.MediaCloudEvents + "` a batch of CloudEvents, each of which is a report of its own: one bad " +
-			"event does not spoil the others. Reports go by their agents' own numbers: repeated ones are answered `duplicate`, with or without an idempotency key.",
+			"event does not spoil the others. Reports go by their agents' own numbers: a repeated one is answered `duplicate`, and needs no idempotency key.",
 		codes: []api.Code{api.CodePermissionDenied, api.CodeSequenceReused},
 	}
 	register(s, report, s.reportUsage)
 	op := operationOf(s.api.OpenAPI(), huma.Operation{Method: report.method, Path: "/v1" + report.path})
-	schema := func(t reflect.Type) *huma.Schema { return s.api.OpenAPI().Components.Schemas.Schema(t, true, "") }
+	schema := func(t reflect.Type) *huma.Schema {
+		return neverNull(s.api.OpenAPI().Components.Schemas.Schema(t, true, ""))
+	}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		api.MediaJSON:        {Schema: schema(reflect.TypeFor[api.Report]())},
 		api.MediaCloudEvents: {Schema: schema(reflect.TypeFor[[]api.CloudEvent]())},
@@ -50,7 +52,7 @@ func (s *server) usage() {
 			about: "In the order of company, meter, endpoint and day or month, as far as they are grouped by. Usage is kept per day: from and to are the first instants of days.",
 			allow: []string{auth.UsageHistory},
 		},
-		options: func(in *usageIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *usageIn) api.PageOptions { return in.PageOptions },
 		order:   "company",
 		open:    s.listUsage,
 		page: func(rows []api.UsageRow, next string) api.UsagePage {
@@ -67,7 +69,7 @@ func (s *server) usage() {
 			about: "By agent, spool and number; `to` is the number after the last missing one.",
 			allow: []string{auth.UsageHistory},
 		},
-		options: func(in *gapsIn) (api.ReadOptions, api.PageOptions) { return in.ReadOptions, in.PageOptions },
+		options: func(in *gapsIn) api.PageOptions { return in.PageOptions },
 		order:   "agent",
 		open:    s.listGaps,
 		page: func(rows []api.Gap, next string) api.GapPage {

@@ -11,8 +11,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -88,15 +90,34 @@ func Open(path string) (*Store, error) {
 
 func unfinished(path string) string { return path + ".new" }
 
-func openFile(path string) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: patience})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+func openFile(path string) (db *bbolt.DB, err error) {
+	damaged := func(why any) error {
+		return fmt.Errorf("%s is damaged: %v: restore it from a copy, as nothing else knows what it held", path, why)
 	}
-	if err != nil {
+	defer func() {
+		// bbolt meets some kinds of damage with a panic.
+		if p := recover(); p != nil {
+			db, err = nil, damaged(p)
+		}
+	}()
+	// So is a file that was cut off: it ends before its mapping does, which would end the process.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: patience})
+	var system syscall.Errno
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+	case err != nil && !errors.As(err, &system):
+		return nil, damaged(err)
+	case err != nil:
 		return nil, err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
+		if info, err := os.Stat(path); err != nil {
+			return err
+		} else if missing := tx.Size() - info.Size(); missing > 0 {
+			return damaged(fmt.Sprintf("the last %d bytes are missing", missing))
+		}
 		_, err := tx.CreateBucketIfNotExists(secretsBucket)
 		if err == nil {
 			_, err = tx.CreateBucketIfNotExists(peopleBucket)
