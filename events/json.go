@@ -35,6 +35,15 @@ func (p *printer) time(t time.Time) {
 	p.b = append(appendTime(append(p.b, '"'), t), '"')
 }
 
+func (p *printer) date(d Date) {
+	text, err := d.MarshalText()
+	if err != nil {
+		p.fail("%w", err)
+		return
+	}
+	p.b = append(append(append(p.b, '"'), text...), '"')
+}
+
 func (p *printer) hex(v []byte) {
 	p.b = append(hex.AppendEncode(append(p.b, '"'), v), '"')
 }
@@ -154,6 +163,21 @@ func (s *scanner) time() time.Time {
 	return t
 }
 
+func (s *scanner) date() Date {
+	s.byte('"')
+	v := s.until('"')
+	if s.err != nil {
+		return 0
+	}
+	d, err := ParseDate(string(v))
+	if err != nil {
+		s.fail(err.Error())
+	} else if d.String() != string(v) {
+		s.fail("a date not written the canonical way")
+	}
+	return d
+}
+
 func (s *scanner) hex(into []byte) {
 	s.byte('"')
 	v := s.until('"')
@@ -187,6 +211,15 @@ func (s *scanner) string() string {
 	}
 	var v string
 	s.json(&v)
+	return v
+}
+
+// filled takes a string that is left out rather than empty.
+func (s *scanner) filled() string {
+	v := s.string()
+	if s.err == nil && v == "" {
+		s.fail("an empty text that belongs left out")
+	}
 	return v
 }
 

@@ -127,9 +127,7 @@ func (s *scanner) usage(u *UsageRecorded) {
 	s.literal(`{"agent":`)
 	u.Agent = s.string()
 	if s.has(`,"spool":`) {
-		if u.Spool = s.string(); u.Spool == "" {
-			s.fail("empty spool")
-		}
+		u.Spool = s.filled()
 	}
 	s.literal(`,"seq":`)
 	u.Seq = s.uint()
