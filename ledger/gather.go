@@ -4,6 +4,7 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"licenseledger/events"
@@ -29,13 +30,14 @@ func (q *Sequencer) decide(r *request) {
 		q.reply(r, answer{err: fmt.Errorf("%w: the ledger is not open yet", ErrUnavailable)})
 		return
 	}
-	state := license.NewState()
+	var state *license.State
 	var p *provider
-	if r.Provider != "" {
-		if p = q.provider(r); p == nil {
-			return
-		}
+	if r.Provider == "" {
+		state = license.NewState()
+	} else if p = q.provider(r); p != nil {
 		state = p.state
+	} else {
+		return
 	}
 	var s *spool
 	if r.report {
@@ -86,6 +88,9 @@ func (q *Sequencer) gathering(n int) *record {
 		}
 	}
 	rec := &record{}
+	if k := len(q.spares); k > 0 {
+		rec.Body, q.spares = q.spares[k-1], q.spares[:k-1]
+	}
 	q.records = append(q.records, rec)
 	return rec
 }
@@ -198,13 +203,26 @@ type group struct {
 	bytes  int
 }
 
+// A small event has at most maxSmall bytes, however its texts are escaped, and so few of them always fit an entry.
+const maxSmall, fewEvents = 4096, 8
+
+func small(d events.Data) bool {
+	if _, ok := d.(*events.EndpointSet); ok {
+		return true
+	}
+	return events.LicenseAfter(d) != nil
+}
+
 // split divides events over entries so that each fits its bound.
 func split(evs []events.Event) ([]group, error) {
+	// The usual cases, and the hot ones, are not written to be measured: the entry's encoder checks the size.
 	if len(evs) == 1 {
-		// The usual case, and the hot one: the entry's encoder checks the size.
 		if u, ok := evs[0].Data.(*events.UsageRecorded); ok {
 			return []group{{evs, 512 + 128*len(u.Readings)}}, nil
 		}
+	}
+	if len(evs) <= fewEvents && !slices.ContainsFunc(evs, func(ev events.Event) bool { return !small(ev.Data) }) {
+		return []group{{evs, len(evs) * maxSmall}}, nil
 	}
 	var groups []group
 	var b []byte

@@ -76,7 +76,8 @@ type Sequencer struct {
 	epoch     uint64 // counts conflicts: loads of an older epoch are started again
 	pause     time.Duration
 	salts     []byte
-	broken    error // why nothing can be written any more
+	spares    [][]byte // bodies of records that were acknowledged, for new ones: growing a body copies it several times
+	broken    error    // why nothing can be written any more
 }
 
 // request is a command on its way.
@@ -417,6 +418,9 @@ func (q *Sequencer) settle(o outcome) {
 			q.stats.records.Add(1)
 			q.stats.bytes.Add(int64(len(rec.Body)))
 			q.stats.entries.Add(int64(rec.next - rec.First))
+		}
+		if len(rec.Body) > 0 && len(q.spares) < 2 {
+			q.spares = append(q.spares, rec.Body[:0])
 		}
 		for _, r := range rec.requests {
 			q.reply(r, answer{r.receipt, r.before, r.refusal})

@@ -14,9 +14,11 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -257,13 +259,21 @@ func (c *Client) once(ctx context.Context, k call, target string, body []byte) (
 		client = *c.HTTP
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	var connected atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
 	resp, err := client.Do(req)
 	if err != nil {
 		var failed *url.Error // repeats method and URL, which CallError has
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return nil, fmt.Errorf("no answer from %s: %w", req.URL.Host, err)
+		err = fmt.Errorf("no answer from %s: %w", req.URL.Host, err)
+		if connected.Load() {
+			err = &lostAnswer{err}
+		}
+		return nil, err
 	}
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if resp.StatusCode/100 == 2 && media == accept {
@@ -287,6 +297,13 @@ func (c *Client) once(ctx context.Context, k call, target string, body []byte) (
 	}
 	return nil, &strangeAnswer{resp.StatusCode, fmt.Errorf("%s answered %s with %s, not %s (%.120q): is it a ledger?", req.URL.Host, resp.Status, orNone(media), accept, start)}
 }
+
+// lostAnswer is the error of a request that a connection had taken. What the error says is of the last attempt: net/http
+// sends a request with an idempotency key again by itself when a connection that it used before breaks, and may then fail to connect.
+type lostAnswer struct{ err error }
+
+func (e *lostAnswer) Error() string { return e.err.Error() }
+func (e *lostAnswer) Unwrap() error { return e.err }
 
 // strangeAnswer is an answer that the contract does not have.
 type strangeAnswer struct {
@@ -315,8 +332,9 @@ func mayBeRecorded(err error, unknown bool) bool {
 	if errors.As(err, &strange) {
 		return unknown || strange.status/100 == 2 || strange.status >= 500
 	}
+	var lost *lostAnswer
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
+	if !errors.As(err, &lost) && errors.As(err, &op) && op.Op == "dial" {
 		return unknown
 	}
 	return true

@@ -199,7 +199,7 @@ type pending struct {
 	month events.Month
 }
 
-// NewTraffic starts on 20 January 2026.
+// NewTraffic starts on 20 January 2026, with two providers.
 func NewTraffic(seed uint64) *Traffic {
 	t := &Traffic{
 		Ledger: NewLedger(time.Date(2026, time.January, 20, 8, 0, 0, 0, time.UTC)),
@@ -207,10 +207,16 @@ func NewTraffic(seed uint64) *Traffic {
 	}
 	t.entropy = Entropy(seed)
 	t.PerEntry = 1 + t.rand.IntN(6)
+	for _, p := range trafficProviders[:2] { // the others come by chance
+		t.setProvider(p)
+		t.submit(p, license.SetPaymentMethod{System: "fastspring", Account: "a1"})
+		t.setCompany(p)
+		t.setCompany(p)
+	}
 	return t
 }
 
-// Names that traffic is about. Some begin like others, and one holds what would disturb a careless key.
+// Names that traffic is about. Some begin like others.
 var (
 	trafficProviders = []string{"acme", "acme-2", "b"}
 	trafficCompanies = []string{"globex", "globex-2", "initech"}
@@ -272,15 +278,15 @@ func pick[T any](t *Traffic, list []T) T { return list[t.rand.IntN(len(list))] }
 func (t *Traffic) chance(percent int) bool { return t.rand.IntN(100) < percent }
 
 func (t *Traffic) wait() {
-	switch n := t.rand.IntN(100); {
-	case n < 15: // another command of the same instant
-	case n < 65:
+	switch n := t.rand.IntN(200); {
+	case n < 40: // another command of the same instant
+	case n < 150:
 		t.Now = t.Now.Add(time.Duration(t.rand.Int64N(int64(3 * time.Hour))))
-	case n < 90:
-		t.Now = t.Now.Add(time.Duration(t.rand.Int64N(int64(60 * time.Hour))))
-	case n < 97:
+	case n < 190:
+		t.Now = t.Now.Add(time.Duration(t.rand.Int64N(int64(36 * time.Hour))))
+	case n < 196:
 		t.Now = events.MonthOf(t.Now).End()
-	case n < 99:
+	case n < 199:
 		t.Now = events.MonthOf(t.Now).End().Add(-events.Precision)
 	default:
 		t.Now = t.Now.Add(time.Duration(t.rand.Int64N(int64(80 * 24 * time.Hour))))
@@ -408,7 +414,7 @@ func (t *Traffic) license(p string) (string, bool) {
 // report is an agent's next report, a repeated one, one after a gap, one that was missing, or a number that is given up (domain U2).
 func (t *Traffic) report(p string) {
 	r := license.Report{Agent: fmt.Sprintf("pc-%d", t.rand.IntN(14)), Spool: pick(t, []string{"", "", "s2"})}
-	if t.chance(30) {
+	if t.chance(60) {
 		r.Company = pick(t, trafficCompanies)
 	}
 	spool := t.Spool(ledger.SpoolKey{Provider: p, Agent: r.Agent, Spool: r.Spool})

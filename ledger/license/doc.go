@@ -1,11 +1,11 @@
 // Package license decides. It is pure: state and command in, events out.
 //
 //	decision, err := license.Decide(state, license.Buy{Type: "server", Quantity: 2}, facts)
-//	next := decision.State     // the state after decision.Due and decision.Events
+//	state.Apply(entry)         // for each entry made of decision.Due, then of decision.Events
 //
 // [State] is all that decisions of one provider rest on; it is the fold of the
-// provider's entries by [State.Apply]. Forking a state is cheap (its maps are
-// persistent), so a decision works on a fork and the caller keeps it or lets it go: dry runs, refusals and conflicts need no undo.
+// provider's entries by [State.Apply]. A decision tries its events out on the state and takes them back: what was decided, refused or
+// only tried (a dry run) shows in the state when its entry is applied, and not before.
 //
 // What fell due by the command's time is decided first (domain D4): ends of
 // months ([events.MonthClosed]) always, the renewal or end of a license before the command touches that license. The

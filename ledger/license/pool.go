@@ -2,6 +2,8 @@ package license
 
 import (
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
@@ -149,8 +151,8 @@ func (d *decider) serve(t events.Type, c *Allocate) (*events.CompanySet, error) 
 				return nil, invalid("company", "endpoint %q belongs to company %q: move it first", a.ID, e.Company)
 			}
 		}
-	} else if a.ID == "" || len(a.ID) > events.MaxTextLength {
-		return nil, invalid("assignee.id", "1 to %d bytes", events.MaxTextLength)
+	} else if a.ID == "" || len(a.ID) > events.MaxTextLength || !utf8.ValidString(a.ID) || strings.Contains(a.ID, "\x00") {
+		return nil, invalid("assignee.id", "1 to %d bytes of UTF-8, none of them zero", events.MaxTextLength)
 	}
 	var company *events.CompanySet
 	if c.Company != "" {

@@ -161,18 +161,54 @@ func (s *State) forget(now time.Time) {
 
 func forgetKey(id string, r Remembered) string { return timeKey(r.Time) + id }
 
-// set puts a license in its new state and keeps what is derived from it.
-func (s *State) set(l *events.License) {
-	if old, ok := s.licenses.Get(l.ID); ok {
-		if old.Serving() {
-			s.held.Delete(heldKey(old))
-		} else if old.Status == events.Paid {
-			s.free.Delete(freeKey(old))
-		}
-		if old.Status.InForce() {
-			s.due.Delete(dueKey(old))
+// change is what stood where a decision has put something else: one of three things, nil where there was nothing.
+type change struct {
+	company, endpoint, license string // the id of what changed; the others are empty
+	wasCompany                 *events.CompanySet
+	wasEndpoint                *events.EndpointSet
+	wasLicense                 *events.License
+}
+
+// before notes what an event will overwrite, beside the account.
+func (s *State) before(d events.Data) (c change) {
+	switch d := d.(type) {
+	case *events.CompanySet:
+		c.company = d.Company
+		c.wasCompany, _ = s.companies.Get(d.Company)
+	case *events.EndpointSet:
+		c.endpoint = d.Endpoint
+		c.wasEndpoint, _ = s.endpoints.Get(d.Endpoint)
+	default:
+		if l := events.LicenseAfter(d); l != nil {
+			c.license = l.ID
+			c.wasLicense, _ = s.licenses.Get(l.ID)
 		}
 	}
+	return c
+}
+
+// takeBack undoes the last change that was not undone yet.
+func (s *State) takeBack(c *change) {
+	switch {
+	case c.wasCompany != nil:
+		s.companies.Set(c.company, c.wasCompany)
+	case c.company != "":
+		s.companies.Delete(c.company)
+	case c.wasEndpoint != nil:
+		s.endpoints.Set(c.endpoint, c.wasEndpoint)
+	case c.endpoint != "":
+		s.endpoints.Delete(c.endpoint)
+	case c.wasLicense != nil:
+		s.set(c.wasLicense)
+	case c.license != "":
+		s.unindex(c.license)
+		s.licenses.Delete(c.license)
+	}
+}
+
+// set puts a license in its new state and keeps what is derived from it.
+func (s *State) set(l *events.License) {
+	s.unindex(l.ID)
 	s.licenses.Set(l.ID, l)
 	if l.Serving() {
 		s.held.Set(heldKey(l), none{})
@@ -181,6 +217,22 @@ func (s *State) set(l *events.License) {
 	}
 	if l.Status.InForce() {
 		s.due.Set(dueKey(l), none{})
+	}
+}
+
+// unindex takes away what is derived from a license.
+func (s *State) unindex(id string) {
+	old, ok := s.licenses.Get(id)
+	if !ok {
+		return
+	}
+	if old.Serving() {
+		s.held.Delete(heldKey(old))
+	} else if old.Status == events.Paid {
+		s.free.Delete(freeKey(old))
+	}
+	if old.Status.InForce() {
+		s.due.Delete(dueKey(old))
 	}
 }
 
@@ -194,16 +246,24 @@ func (s *State) freeIn(pool, licenseType string) iter.Seq[*events.License] {
 	return s.byIndex(&s.free, pool+"\x00"+licenseType+"\x00")
 }
 
-// byIndex yields the licenses whose index keys begin with prefix; the license's id is the rest. What is applied meanwhile does not change the list.
+// byIndex yields the licenses whose index keys begin with prefix; the license's id is the rest. What is applied meanwhile may
+// take licenses out of the index; what it puts in shows if it comes later in the order.
 func (s *State) byIndex(index *btree.Map[string, none], prefix string) iter.Seq[*events.License] {
 	return func(yield func(*events.License) bool) {
-		index.Copy().Ascend(prefix, func(key string, _ none) bool {
-			if !strings.HasPrefix(key, prefix) {
+		for from := prefix; ; {
+			key := ""
+			index.Ascend(from, func(k string, _ none) bool {
+				key = k
 				return false
+			})
+			if key == "" || !strings.HasPrefix(key, prefix) {
+				return
 			}
-			l, ok := s.licenses.Get(key[len(prefix):])
-			return !ok || yield(l)
-		})
+			if l, ok := s.licenses.Get(key[len(prefix):]); ok && !yield(l) {
+				return
+			}
+			from = key + "\x00"
+		}
 	}
 }
 

@@ -1,0 +1,54 @@
+package license
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"licenseledger/events"
+)
+
+// Rows takes a state apart, as a view stores it.
+func (s *State) Rows() Rows {
+	r := Rows{Account: s.account, Commands: make(map[string]Remembered)}
+	s.companies.Scan(func(_ string, c *events.CompanySet) bool { r.Companies = append(r.Companies, c); return true })
+	s.endpoints.Scan(func(_ string, e *events.EndpointSet) bool { r.Endpoints = append(r.Endpoints, e); return true })
+	s.licenses.Scan(func(_ string, l *events.License) bool { r.Licenses = append(r.Licenses, l); return true })
+	s.commands.Scan(func(id string, c Remembered) bool { r.Commands[id] = c; return true })
+	return r
+}
+
+// Dump writes all of a state, with what is derived from it.
+func (s *State) Dump() string {
+	var b strings.Builder
+	r := s.Rows()
+	for _, v := range []any{r.Account, r.Companies, r.Endpoints, r.Licenses} {
+		b.WriteString(asJSON(v) + "\n")
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.Commands)) {
+		b.WriteString(id + " " + asJSON(r.Commands[id]) + "\n")
+	}
+	for _, index := range []struct {
+		name string
+		keys []string
+	}{{"held", s.held.Keys()}, {"free", s.free.Keys()}, {"due", s.due.Keys()}, {"forgets", s.forgets.Keys()}} {
+		fmt.Fprintf(&b, "%s %q\n", index.name, index.keys)
+	}
+	return b.String()
+}
+
+func asJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// Decided is the state that a decision saw last: with all its events, before entries were made of them.
+func Decided(s *State, body Body, f Facts) *State {
+	d, _ := decide(s.Fork(), body, f)
+	return d.state
+}
