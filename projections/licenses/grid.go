@@ -83,15 +83,16 @@ func Count(tx *bbolt.Tx, f Filter) Counters {
 func Page(tx *bbolt.Tx, f Filter, after string, limit int) ([]events.License, error) {
 	if f.Company == "" && f.Type == "" && f.Status == "" {
 		var rows []events.License
-		err := eachAfter(tx, bucketLicenses, prefix(f.Provider), after, func(_ string, l *events.License) bool {
+		err := each(tx, bucketLicenses, prefix(f.Provider), after, func(id string, row []byte) (bool, error) {
+			l, err := readLicense(id, row)
 			rows = append(rows, *l)
-			return len(rows) < limit
+			return len(rows) < limit, err
 		})
 		return rows, err
 	}
 	var runs runs
 	f.cells(tx, func(c cell, _ uint64) {
-		r := &run{cursor: tx.Bucket(bucketGrid).Cursor(), prefix: prefix(f.Provider, f.scope(), c.key())}
+		r := &run{cursor: tx.Bucket(bucketGrid).Cursor(), prefix: prefix(f.Provider, f.scope(), string(appendCell(nil, c)))}
 		start := r.prefix + after
 		if after != "" {
 			start += "\x00"

@@ -19,29 +19,38 @@ var (
 	bucketGrid      = []byte("grid")      // provider, scope, cell, license -> nothing
 	bucketCounts    = []byte("counts")    // provider, scope, cell -> how many licenses
 	bucketAssignees = []byte("assignees") // provider, kind, assignee, license -> nothing; all that it holds or held last
-	bucketCommands  = []byte("commands")  // provider, command -> license.Remembered
-	bucketForgets   = []byte("forgets")   // provider, time, command -> nothing
+	bucketCommands  = []byte("commands")  // provider, time, command -> license.Remembered
 	bucketSpools    = []byte("spools")    // provider, agent, spool -> license.Spool
-	bucketDue       = []byte("due")       // time, provider, license -> nothing; the license's end
+	bucketDue       = []byte("due")       // time, provider -> how many licenses in force end then
 	bucketMonths    = []byte("months")    // time, provider -> nothing; the end of the open month
 )
 
 var buckets = [][]byte{
 	bucketLedger, bucketCatalogs, bucketProviders, bucketCompanies, bucketEndpoints, bucketLicenses, bucketGrid,
-	bucketCounts, bucketAssignees, bucketCommands, bucketForgets, bucketSpools, bucketDue, bucketMonths,
+	bucketCounts, bucketAssignees, bucketCommands, bucketSpools, bucketDue, bucketMonths,
 }
 
 var keySystem = []byte("system")
 
 func key(parts ...string) string { return strings.Join(parts, "\x00") }
 
+func appendKey(b []byte, parts ...string) []byte {
+	for i, p := range parts {
+		if i > 0 {
+			b = append(b, 0)
+		}
+		b = append(b, p...)
+	}
+	return b
+}
+
 // prefix is what all longer keys with these first parts begin with.
 func prefix(parts ...string) string { return key(parts...) + "\x00" }
 
-func timeKey(t time.Time) string {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(t.UnixMilli())^1<<63)
-	return string(b[:])
+const timeKeyLen = 8
+
+func appendTimeKey(b []byte, t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMilli())^1<<63)
 }
 
 func keyTime(b []byte) time.Time {
@@ -55,6 +64,13 @@ const scopeAll = "*"
 
 func scopeCompany(company string) string { return "c" + company }
 
+func scopesOf(l *events.License) []string {
+	if c := CompanyOf(l); c != "" {
+		return []string{scopeAll, scopeCompany(c)}
+	}
+	return []string{scopeAll}
+}
+
 // cell is what the grid can be filtered by beside the company. All licenses of a cell stand together, in the order of their ids.
 type cell struct {
 	Type     string
@@ -64,12 +80,12 @@ type cell struct {
 
 func cellOf(l *events.License) cell { return cell{l.Type, l.Status, l.Assigned} }
 
-func (c cell) key() string {
-	assigned := "-"
+func appendCell(b []byte, c cell) []byte {
+	b = append(append(append(b, c.Type...), 0), c.Status...)
 	if c.Assigned {
-		assigned = "+"
+		return append(b, '+')
 	}
-	return c.Type + "\x00" + string(c.Status) + assigned
+	return append(b, '-')
 }
 
 func parseCell(s string) cell {

@@ -1,9 +1,9 @@
 package licenses
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -15,48 +15,64 @@ import (
 
 // LoadSystem reads the ledger's own state and its catalogs.
 func LoadSystem(tx *bbolt.Tx) (System, catalog.Book, error) {
-	var s System
 	var book catalog.Book
-	if _, err := load(tx, bucketLedger, keySystem, &s); err != nil {
+	s, err := loadSystem(tx)
+	if err != nil {
 		return s, book, err
 	}
-	err := each(tx, bucketCatalogs, "", func(_ string, c *publishedCatalog) bool {
-		book = book.Publish(c.Catalog, c.Entry)
-		return true
+	err = each(tx, bucketCatalogs, "", "", func(_ string, row []byte) (bool, error) {
+		c, err := readJSON[publishedCatalog](bucketCatalogs, row)
+		if err == nil {
+			book = book.Publish(c.Catalog, c.Entry)
+		}
+		return true, err
 	})
 	return s, book, err
 }
 
+func loadSystem(tx *bbolt.Tx) (s System, err error) {
+	_, err = load(tx, bucketLedger, keySystem, &s)
+	return s, err
+}
+
 // LoadState reads all of a provider's state; that of one that does not exist is empty.
 func LoadState(tx *bbolt.Tx, provider string) (*license.State, error) {
-	var rows license.Rows
+	rows := license.Rows{Commands: make(map[string]license.Remembered)}
 	if _, err := load(tx, bucketProviders, []byte(provider), &rows.Account); err != nil {
 		return nil, err
 	}
 	first := prefix(provider)
-	if err := each(tx, bucketCompanies, first, func(_ string, c *events.CompanySet) bool {
+	err := each(tx, bucketCompanies, first, "", func(_ string, row []byte) (bool, error) {
+		c, err := readJSON[events.CompanySet](bucketCompanies, row)
 		rows.Companies = append(rows.Companies, c)
-		return true
-	}); err != nil {
+		return true, err
+	})
+	if err != nil {
 		return nil, err
 	}
-	if err := each(tx, bucketEndpoints, first, func(_ string, e *events.EndpointSet) bool {
+	err = each(tx, bucketEndpoints, first, "", func(_ string, row []byte) (bool, error) {
+		e, err := readJSON[events.EndpointSet](bucketEndpoints, row)
 		rows.Endpoints = append(rows.Endpoints, e)
-		return true
-	}); err != nil {
+		return true, err
+	})
+	if err != nil {
 		return nil, err
 	}
-	if err := each(tx, bucketLicenses, first, func(_ string, l *events.License) bool {
+	err = each(tx, bucketLicenses, first, "", func(id string, row []byte) (bool, error) {
+		l, err := readLicense(id, row)
 		rows.Licenses = append(rows.Licenses, l)
-		return true
-	}); err != nil {
+		return true, err
+	})
+	if err != nil {
 		return nil, err
 	}
-	rows.Commands = make(map[string]license.Remembered)
-	if err := each(tx, bucketCommands, first, func(k string, r *license.Remembered) bool {
-		rows.Commands[k[len(first):]] = *r
-		return true
-	}); err != nil {
+	// In the order of time: of a command that stands there twice, the later counts.
+	err = each(tx, bucketCommands, first, "", func(k string, row []byte) (bool, error) {
+		c, err := readCommand(keyTime([]byte(k)), row)
+		rows.Commands[k[timeKeyLen:]] = c
+		return true, err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return license.FromRows(rows), nil
@@ -64,9 +80,11 @@ func LoadState(tx *bbolt.Tx, provider string) (*license.State, error) {
 
 // LoadSpool reads what is known of an agent's spool.
 func LoadSpool(tx *bbolt.Tx, provider, agent, spool string) (license.Spool, error) {
-	var s license.Spool
-	_, err := load(tx, bucketSpools, []byte(key(provider, agent, spool)), &s)
-	return s, err
+	row := get(tx, bucketSpools, []byte(key(provider, agent, spool)))
+	if row == nil {
+		return license.Spool{}, nil
+	}
+	return readSpool(row)
 }
 
 // LoadAccount reads a provider's account; ok is false if there is no such provider.
@@ -88,36 +106,47 @@ func LoadEndpoint(tx *bbolt.Tx, provider, endpoint string) (e events.EndpointSet
 }
 
 // LoadLicense reads a license.
-func LoadLicense(tx *bbolt.Tx, provider, id string) (l events.License, ok bool, err error) {
-	ok, err = load(tx, bucketLicenses, []byte(key(provider, id)), &l)
-	return l, ok, err
+func LoadLicense(tx *bbolt.Tx, provider, id string) (events.License, bool, error) {
+	row := get(tx, bucketLicenses, []byte(key(provider, id)))
+	if row == nil {
+		return events.License{}, false, nil
+	}
+	l, err := readLicense(id, row)
+	return *l, err == nil, err
 }
 
 // Providers lists providers whose id is greater than after, in order, at most limit.
 func Providers(tx *bbolt.Tx, after string, limit int) (ids []string, accounts []license.Account, err error) {
-	err = eachAfter(tx, bucketProviders, "", after, func(id string, a *license.Account) bool {
-		if a.Exists() {
+	err = each(tx, bucketProviders, "", after, func(id string, row []byte) (bool, error) {
+		a, err := readJSON[license.Account](bucketProviders, row)
+		if err == nil && a.Exists() {
 			ids, accounts = append(ids, id), append(accounts, *a)
 		}
-		return len(ids) < limit
+		return len(ids) < limit, err
 	})
 	return ids, accounts, err
 }
 
 // Companies lists a provider's companies whose id is greater than after, in order, at most limit.
 func Companies(tx *bbolt.Tx, provider, after string, limit int) (rows []events.CompanySet, err error) {
-	err = eachAfter(tx, bucketCompanies, prefix(provider), after, func(_ string, c *events.CompanySet) bool {
-		rows = append(rows, *c)
-		return len(rows) < limit
+	err = each(tx, bucketCompanies, prefix(provider), after, func(_ string, row []byte) (bool, error) {
+		c, err := readJSON[events.CompanySet](bucketCompanies, row)
+		if err == nil {
+			rows = append(rows, *c)
+		}
+		return len(rows) < limit, err
 	})
 	return rows, err
 }
 
 // Endpoints lists a provider's endpoints whose id is greater than after, in order, at most limit.
 func Endpoints(tx *bbolt.Tx, provider, after string, limit int) (rows []events.EndpointSet, err error) {
-	err = eachAfter(tx, bucketEndpoints, prefix(provider), after, func(_ string, e *events.EndpointSet) bool {
-		rows = append(rows, *e)
-		return len(rows) < limit
+	err = each(tx, bucketEndpoints, prefix(provider), after, func(_ string, row []byte) (bool, error) {
+		e, err := readJSON[events.EndpointSet](bucketEndpoints, row)
+		if err == nil {
+			rows = append(rows, *e)
+		}
+		return len(rows) < limit, err
 	})
 	return rows, err
 }
@@ -142,33 +171,45 @@ func NextDue(tx *bbolt.Tx) (t time.Time, ok bool) {
 func DueProviders(tx *bbolt.Tx, t time.Time, limit int) []string {
 	var ids []string
 	seen := make(map[string]bool)
-	end := timeKey(t.Add(events.Precision))
 	for _, name := range [][]byte{bucketMonths, bucketDue} {
 		b := tx.Bucket(name)
 		if b == nil {
 			continue
 		}
 		c := b.Cursor()
-		for k, _ := c.First(); k != nil && string(k[:8]) < end && len(ids) < limit; {
-			id, _, _ := strings.Cut(string(k[8:]), "\x00")
-			if !seen[id] {
+		for k, _ := c.First(); k != nil && !keyTime(k).After(t) && len(ids) < limit; k, _ = c.Next() {
+			if id := string(k[timeKeyLen:]); !seen[id] {
 				seen[id] = true
 				ids = append(ids, id)
 			}
-			// Many licenses end at one instant: go on behind this provider's.
-			k, _ = c.Seek([]byte(string(k[:8]) + id + "\x01"))
 		}
 	}
 	return ids
 }
 
-// each decodes the rows whose keys begin with first, until fn returns false.
-func each[T any](tx *bbolt.Tx, bucket []byte, first string, fn func(k string, v *T) bool) error {
-	return eachAfter(tx, bucket, first, "", fn)
+// get reads a row; nil if there is none.
+func get(tx *bbolt.Tx, bucket, k []byte) []byte {
+	if b := tx.Bucket(bucket); b != nil {
+		return b.Get(k)
+	}
+	return nil
 }
 
-// eachAfter starts behind the key first+after, if after is not empty; fn gets the key without first when it is set.
-func eachAfter[T any](tx *bbolt.Tx, bucket []byte, first, after string, fn func(k string, v *T) bool) error {
+// load reads a row of JSON into v; ok is false if there is none.
+func load(tx *bbolt.Tx, bucket, k []byte, v any) (ok bool, err error) {
+	row := get(tx, bucket, k)
+	if row == nil {
+		return false, nil
+	}
+	if err := json.Unmarshal(row, v); err != nil {
+		return false, fmt.Errorf("read a row of %s: %w", bucket, err)
+	}
+	return true, nil
+}
+
+// each yields the rows whose keys begin with first, and come behind first+after if after is not empty, until fn says no. fn
+// gets what follows first in the key.
+func each(tx *bbolt.Tx, bucket []byte, first, after string, fn func(k string, row []byte) (bool, error)) error {
 	b := tx.Bucket(bucket)
 	if b == nil {
 		return nil
@@ -178,13 +219,9 @@ func eachAfter[T any](tx *bbolt.Tx, bucket []byte, first, after string, fn func(
 		start += "\x00"
 	}
 	c := b.Cursor()
-	for k, text := c.Seek([]byte(start)); k != nil && strings.HasPrefix(string(k), first); k, text = c.Next() {
-		v := new(T)
-		if err := json.Unmarshal(text, v); err != nil {
-			return fmt.Errorf("read a row of %s: %w", bucket, err)
-		}
-		if !fn(string(k), v) {
-			return nil
+	for k, row := c.Seek([]byte(start)); k != nil && bytes.HasPrefix(k, []byte(first)); k, row = c.Next() {
+		if more, err := fn(string(k[len(first):]), row); err != nil || !more {
+			return err
 		}
 	}
 	return nil

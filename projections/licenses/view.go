@@ -11,11 +11,13 @@
 //
 // so that a page under any filter merges a few runs of ids, each in order, and
 // costs the same however many licenses there are; counters only read counts.
+//
+// A batch folds entries in memory and knows of a license only what its last event said. When it is flushed, each license is
+// compared with its row once, however many events it had, and the indexes are moved by the difference.
 package licenses
 
 import (
-	"encoding/binary"
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,24 +54,32 @@ type publishedCatalog struct {
 	Catalog events.Catalog `json:"catalog"`
 }
 
-// batch holds what a transaction will write. Rows are read once, changed in memory, and written in the order of their keys.
+// batch is what the entries of a transaction say, until it is flushed.
 type batch struct {
-	tx     *bbolt.Tx
-	writes map[string]map[string][]byte // bucket, key -> value; nil deletes
-	counts map[string]int64             // changes to counts
-
+	tx        *bbolt.Tx
 	system    System
-	accounts  map[string]*license.Account
-	licenses  map[string]*events.License
-	endpoints map[string]*events.EndpointSet
-	spools    map[string]license.Spool
-	forgets   map[string]*forgets // per provider
+	catalogs  map[events.Month]publishedCatalog
+	providers map[string]*provider
 }
 
-// forgets is how far a provider's commands were forgotten in this batch.
-type forgets struct {
-	from  string   // the stored ones before this key are gone
-	added []string // in order, those that came with this batch and are not forgotten yet
+// provider is what the entries of one provider say. Events stay as they are, so pointers into them may be kept.
+type provider struct {
+	account   license.Account
+	open      events.Month // the open month as the rows have it; 0 for none
+	time      time.Time    // of the last entry
+	companies map[string]*events.CompanySet
+	endpoints map[string]*events.EndpointSet
+	licenses  map[string]*events.License
+	spools    map[spoolKey]*license.Spool
+	commands  []command // in the order of time
+}
+
+type spoolKey struct{ agent, spool string }
+
+// command is one that its caller may repeat.
+type command struct {
+	id string
+	license.Remembered
 }
 
 // Begin starts a batch.
@@ -79,15 +89,9 @@ func (View) Begin(tx *bbolt.Tx) (projections.Batch, error) {
 			return nil, fmt.Errorf("create bucket %s: %w", name, err)
 		}
 	}
-	b := &batch{
-		tx: tx, writes: make(map[string]map[string][]byte), counts: make(map[string]int64),
-		accounts: make(map[string]*license.Account), licenses: make(map[string]*events.License), spools: make(map[string]license.Spool),
-		endpoints: make(map[string]*events.EndpointSet), forgets: make(map[string]*forgets),
-	}
-	for _, name := range buckets {
-		b.writes[string(name)] = make(map[string][]byte)
-	}
-	_, err := load(b.tx, bucketLedger, keySystem, &b.system)
+	b := &batch{tx: tx, catalogs: make(map[events.Month]publishedCatalog), providers: make(map[string]*provider)}
+	var err error
+	b.system, err = loadSystem(tx)
 	return b, err
 }
 
@@ -95,273 +99,165 @@ func (View) Begin(tx *bbolt.Tx) (projections.Batch, error) {
 func (b *batch) Apply(e *events.Entry) error {
 	b.system.Time = e.Time
 	if e.Provider == "" {
-		return b.applySystem(e)
+		b.applySystem(e)
+		return nil
 	}
-	account, err := b.account(e.Provider)
+	p, err := b.provider(e.Provider)
 	if err != nil {
 		return err
 	}
-	open := account.Open
 	for i := range e.Events {
 		d := e.Events[i].Data
-		account.Apply(e, d)
-		if err := b.applyEvent(e.Provider, d); err != nil {
+		p.account.Apply(e, d)
+		if err := b.applyEvent(e.Provider, p, d); err != nil {
 			return err
 		}
 	}
-	account.Last = e.Number
-	if account.Open != open {
-		if open != 0 {
-			b.delete(bucketMonths, timeKey(open.End())+e.Provider)
-		}
-		b.put(bucketMonths, timeKey(account.Open.End())+e.Provider, nil)
+	p.account.Last, p.time = e.Number, e.Time
+	if license.IsRemembered(e) {
+		p.remember(e)
 	}
-	return b.remember(e)
+	return nil
 }
 
-func (b *batch) applySystem(e *events.Entry) error {
+func (b *batch) applySystem(e *events.Entry) {
 	for i := range e.Events {
-		var c publishedCatalog
 		switch d := e.Events[i].Data.(type) {
 		case *events.LedgerOpened:
 			b.system.Ledger, b.system.TestClock = d.Ledger, d.TestClock
-			c = publishedCatalog{e.Number, d.Catalog}
+			b.catalogs[d.Catalog.Effective] = publishedCatalog{e.Number, d.Catalog}
 		case *events.CatalogPublished:
-			c = publishedCatalog{e.Number, d.Catalog}
-		default:
-			continue
-		}
-		if err := b.putJSON(bucketCatalogs, string(monthKey(c.Catalog.Effective)), c); err != nil {
-			return err
+			b.catalogs[d.Catalog.Effective] = publishedCatalog{e.Number, d.Catalog}
 		}
 	}
-	return nil
 }
 
-func (b *batch) applyEvent(provider string, d events.Data) error {
+func (b *batch) provider(id string) (*provider, error) {
+	if p, ok := b.providers[id]; ok {
+		return p, nil
+	}
+	p := &provider{
+		companies: make(map[string]*events.CompanySet), endpoints: make(map[string]*events.EndpointSet),
+		licenses: make(map[string]*events.License), spools: make(map[spoolKey]*license.Spool),
+	}
+	_, err := load(b.tx, bucketProviders, []byte(id), &p.account)
+	p.open = p.account.Open
+	b.providers[id] = p
+	return p, err
+}
+
+func (b *batch) applyEvent(id string, p *provider, d events.Data) error {
 	switch d := d.(type) {
 	case *events.CompanySet:
-		return b.putJSON(bucketCompanies, key(provider, d.Company), d)
+		p.companies[d.Company] = d
+		return nil
 	case *events.EndpointSet:
-		return b.putJSON(bucketEndpoints, key(provider, d.Endpoint), d)
-	}
-	if agent, name, seq, digest, ok := license.SpoolOf(d); ok {
-		k := key(provider, agent, name)
-		spool, ok := b.spools[k]
-		if !ok {
-			if _, err := load(b.tx, bucketSpools, []byte(k), &spool); err != nil {
-				return err
-			}
-		}
-		b.spools[k] = spool.Add(seq, digest)
+		p.endpoints[d.Endpoint] = d
 		return nil
 	}
 	if l := events.LicenseAfter(d); l != nil {
-		return b.set(provider, l)
+		p.licenses[l.ID] = l
+		return nil
 	}
-	return nil
-}
-
-// set puts a license in its new state, and moves it in the indexes.
-func (b *batch) set(provider string, l *events.License) error {
-	k := key(provider, l.ID)
-	old, ok := b.licenses[k]
+	agent, name, seq, digest, ok := license.SpoolOf(d)
 	if !ok {
-		var row events.License
-		found, err := load(b.tx, bucketLicenses, []byte(k), &row)
+		return nil
+	}
+	s, ok := p.spools[spoolKey{agent, name}]
+	if !ok {
+		stored, err := LoadSpool(b.tx, id, agent, name)
 		if err != nil {
 			return err
 		}
-		if found {
-			old = &row
-		}
+		s = &stored
+		p.spools[spoolKey{agent, name}] = s
 	}
-	b.licenses[k] = l
-	if old == nil || cellOf(old) != cellOf(l) || CompanyOf(old) != CompanyOf(l) {
-		if old != nil {
-			b.index(provider, old, -1)
-		}
-		b.index(provider, l, +1)
-	}
-	if old == nil || old.Assignee != l.Assignee {
-		if old != nil && old.Assignee.ID != "" {
-			b.delete(bucketAssignees, key(provider, string(old.Assignee.Kind), old.Assignee.ID, l.ID))
-		}
-		if l.Assignee.ID != "" {
-			b.put(bucketAssignees, key(provider, string(l.Assignee.Kind), l.Assignee.ID, l.ID), nil)
-		}
-	}
-	if old != nil && old.Status.InForce() {
-		b.delete(bucketDue, timeKey(old.ExpiresAt)+key(provider, l.ID))
-	}
-	if l.Status.InForce() {
-		b.put(bucketDue, timeKey(l.ExpiresAt)+key(provider, l.ID), nil)
-	}
+	*s = s.Add(seq, digest)
 	return nil
 }
 
-func (b *batch) index(provider string, l *events.License, change int64) {
-	cell := cellOf(l).key()
-	scopes := []string{scopeAll}
-	if c := CompanyOf(l); c != "" {
-		scopes = append(scopes, scopeCompany(c))
+// remember keeps the entry's command for repetitions. The parts of one command are one.
+func (p *provider) remember(e *events.Entry) {
+	c := command{e.Command, license.Remembered{Entry: e.Number, Parts: e.Parts, Time: e.Time, Digest: e.Request}}
+	if n := len(p.commands); n > 0 && p.commands[n-1].id == c.id && p.commands[n-1].Time.Equal(c.Time) {
+		p.commands[n-1] = c
+		return
 	}
-	for _, scope := range scopes {
-		b.counts[key(provider, scope, cell)] += change
-		if change < 0 {
-			b.delete(bucketGrid, key(provider, scope, cell, l.ID))
-		} else {
-			b.put(bucketGrid, key(provider, scope, cell, l.ID), nil)
-		}
-	}
-}
-
-// remember keeps the entry's command for repetitions, and forgets those that are too old by this entry's time.
-func (b *batch) remember(e *events.Entry) error {
-	first := prefix(e.Provider)
-	f, ok := b.forgets[e.Provider]
-	if !ok {
-		f = &forgets{from: first}
-		b.forgets[e.Provider] = f
-	}
-	limit := first + timeKey(e.Time.Add(-license.MemoryOfCommands))
-	forget := func(k string) {
-		// A command that was repeated by another sequencer in between stands under its later time too.
-		if _, gone := b.writes[string(bucketForgets)][k]; !gone || slices.Contains(f.added, k) {
-			b.delete(bucketForgets, k)
-			b.delete(bucketCommands, first+k[len(limit):])
-		}
-	}
-	if f.from < limit {
-		c := b.tx.Bucket(bucketForgets).Cursor()
-		for k, _ := c.Seek([]byte(f.from)); k != nil && string(k) < limit; k, _ = c.Next() {
-			forget(string(k))
-		}
-		f.from = limit
-	}
-	for len(f.added) > 0 && f.added[0] < limit {
-		forget(f.added[0])
-		f.added = f.added[1:]
-	}
-	if !license.IsRemembered(e) {
-		return nil
-	}
-	k := key(e.Provider, e.Command)
-	forgetKey := first + timeKey(e.Time) + e.Command
-	r := license.Remembered{Entry: e.Number, Parts: e.Parts, Time: e.Time, Digest: e.Request}
-	if err := b.putJSON(bucketCommands, k, r); err != nil {
-		return err
-	}
-	b.put(bucketForgets, forgetKey, nil)
-	if n := len(f.added); n == 0 || f.added[n-1] != forgetKey {
-		f.added = append(f.added, forgetKey) // the parts of one command share a time
-	}
-	return nil
-}
-
-func (b *batch) account(provider string) (*license.Account, error) {
-	if a, ok := b.accounts[provider]; ok {
-		return a, nil
-	}
-	a := new(license.Account)
-	_, err := load(b.tx, bucketProviders, []byte(provider), a)
-	b.accounts[provider] = a
-	return a, err
+	p.commands = append(p.commands, c)
 }
 
 // Flush writes everything, bucket by bucket, in the order of the keys.
 func (b *batch) Flush() error {
-	if err := b.putJSON(bucketLedger, string(keySystem), b.system); err != nil {
-		return err
+	w := newWriter(b.tx)
+	w.putJSON(bucketLedger, keySystem, b.system)
+	for month, c := range b.catalogs {
+		w.putJSON(bucketCatalogs, monthKey(month), c)
 	}
-	for id, a := range b.accounts {
-		if err := b.putJSON(bucketProviders, id, a); err != nil {
+	for _, id := range slices.Sorted(maps.Keys(b.providers)) {
+		if err := b.providers[id].write(w, id); err != nil {
 			return err
 		}
 	}
-	for k, l := range b.licenses {
-		if err := b.putJSON(bucketLicenses, k, l); err != nil {
-			return err
+	return w.flush()
+}
+
+func (p *provider) write(w *writer, id string) error {
+	w.putJSON(bucketProviders, []byte(id), p.account)
+	if is := p.account.Open; is != p.open {
+		if p.open != 0 {
+			w.delete(bucketMonths, append(appendTimeKey(nil, p.open.End()), id...))
+		}
+		w.mark(bucketMonths, append(appendTimeKey(nil, is.End()), id...))
+	}
+	for company, c := range p.companies {
+		w.putJSON(bucketCompanies, w.key(id, company), c)
+	}
+	for endpoint, e := range p.endpoints {
+		w.putJSON(bucketEndpoints, w.key(id, endpoint), e)
+	}
+	for s, spool := range p.spools {
+		w.put(bucketSpools, w.key(id, s.agent, s.spool), w.cut(func(b []byte) []byte { return appendSpool(b, spool) }))
+	}
+	p.writeCommands(w, id)
+	return p.writeLicenses(w, id)
+}
+
+// writeCommands keeps what was remembered in the 24 hours before the provider's last entry.
+func (p *provider) writeCommands(w *writer, id string) {
+	first := []byte(prefix(id))
+	limit := appendTimeKey(bytes.Clone(first), p.time.Add(-license.MemoryOfCommands))
+	c := w.tx.Bucket(bucketCommands).Cursor()
+	for k, _ := c.Seek(first); k != nil && bytes.Compare(k, limit) < 0; k, _ = c.Next() {
+		w.delete(bucketCommands, bytes.Clone(k))
+	}
+	for i := range p.commands {
+		c := &p.commands[i]
+		k := w.cut(func(b []byte) []byte { return append(appendTimeKey(append(b, first...), c.Time), c.id...) })
+		if bytes.Compare(k, limit) >= 0 {
+			w.put(bucketCommands, k, w.cut(func(b []byte) []byte { return appendCommand(b, &c.Remembered) }))
 		}
 	}
-	for k, s := range b.spools {
-		if err := b.putJSON(bucketSpools, k, s); err != nil {
-			return err
-		}
-	}
-	counts := b.tx.Bucket(bucketCounts)
-	for k, change := range b.counts {
-		n := change
-		if old := counts.Get([]byte(k)); old != nil {
-			n += int64(binary.BigEndian.Uint64(old))
-		}
-		if n == 0 {
-			b.delete(bucketCounts, k)
-		} else {
-			b.put(bucketCounts, k, binary.BigEndian.AppendUint64(nil, uint64(n)))
-		}
-	}
-	for _, name := range buckets {
-		bucket, writes := b.tx.Bucket(name), b.writes[string(name)]
-		for _, k := range slices.Sorted(maps.Keys(writes)) {
+}
+
+// writeLicenses puts licenses in their new state, and moves them in the indexes.
+func (p *provider) writeLicenses(w *writer, id string) error {
+	t := &tally{make(map[gridCell]int64), make(map[int64]int64)}
+	rows := w.tx.Bucket(bucketLicenses)
+	for _, license := range slices.Sorted(maps.Keys(p.licenses)) {
+		is, k := p.licenses[license], w.key(id, license)
+		var was *events.License
+		if row := rows.Get(k); row != nil {
 			var err error
-			if v := writes[k]; v == nil {
-				err = bucket.Delete([]byte(k))
-			} else {
-				err = bucket.Put([]byte(k), v)
-			}
-			if err != nil {
-				return fmt.Errorf("write %s: %w", name, err)
+			if was, err = readLicense(license, row); err != nil {
+				return err
 			}
 		}
+		w.put(bucketLicenses, k, w.cut(func(b []byte) []byte { return appendLicense(b, is) }))
+		w.move(id, was, is, t)
 	}
+	w.addUp(id, t)
 	return nil
 }
 
 // Done has nothing to do: the view keeps nothing between batches.
 func (b *batch) Done(bool) {}
-
-func (b *batch) put(bucket []byte, k string, v []byte) {
-	if v == nil {
-		v = []byte{}
-	}
-	b.writes[string(bucket)][k] = v
-}
-
-func (b *batch) delete(bucket []byte, k string) { b.writes[string(bucket)][k] = nil }
-
-func (b *batch) putJSON(bucket []byte, k string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode a row of %s: %w", bucket, err)
-	}
-	b.put(bucket, k, text)
-	return nil
-}
-
-// getJSON reads a row as this batch has left it.
-func (b *batch) getJSON(bucket []byte, k string, v any) (bool, error) {
-	if text, ok := b.writes[string(bucket)][k]; ok {
-		if text == nil {
-			return false, nil
-		}
-		return true, json.Unmarshal(text, v)
-	}
-	return load(b.tx, bucket, []byte(k), v)
-}
-
-// load reads a row into v; ok is false if there is none.
-func load(tx *bbolt.Tx, bucket, k []byte, v any) (ok bool, err error) {
-	b := tx.Bucket(bucket)
-	if b == nil {
-		return false, nil
-	}
-	text := b.Get(k)
-	if text == nil {
-		return false, nil
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return false, fmt.Errorf("read a row of %s: %w", bucket, err)
-	}
-	return true, nil
-}
