@@ -189,8 +189,8 @@ func (d *daemon) compareViews(ctx context.Context, c config) error {
 		}
 		if at.Sequence > last {
 			return fmt.Errorf("the stream has lost what was acknowledged: it ends at record %d, and view %s has applied record %d (up to entry %d). "+
-				"Restore %s from a copy that has it, and keep the views until then: they are what shows the loss",
-				last, at.View, at.Sequence, at.Next-1, d.place(c))
+				"Restore %s from a copy that has it, and keep the views until then: they are what shows the loss. Only if it is the view that is of another ledger, remove %s",
+				last, at.View, at.Sequence, at.Next-1, d.place(c), viewFile(c, at.View))
 		}
 		there, err := d.log.Get(ctx, at.Sequence)
 		if err != nil {
@@ -199,7 +199,7 @@ func (d *daemon) compareViews(ctx context.Context, c config) error {
 		if there.ID != at.Record {
 			return fmt.Errorf("view %s is of another stream: as record %d it has applied %s, and there stands %s. "+
 				"If the stream is the right one, remove %s, and it is built again; if not, restore %s from a copy",
-				at.View, at.Sequence, at.Record, there.ID, filepath.Join(c.data, "views", at.View+".db"), d.place(c))
+				at.View, at.Sequence, at.Record, there.ID, viewFile(c, at.View), d.place(c))
 		}
 	}
 	// The server notices damage to a file when it reads it, and only then counts what is lost. Where the views stand it has
@@ -212,6 +212,8 @@ func (d *daemon) compareViews(ctx context.Context, c config) error {
 	}
 	return err
 }
+
+func viewFile(c config, view string) string { return filepath.Join(c.data, "views", view+".db") }
 
 // place says where the stream is, for people.
 func (d *daemon) place(c config) string {

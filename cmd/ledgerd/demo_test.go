@@ -141,6 +141,16 @@ func TestDemo(t *testing.T) {
 	if now, _ := readLog(t, dir); !sameRecords(now, records) {
 		t.Errorf("building views again changed the log: %d records became %d", len(records), len(now))
 	}
+
+	// The oldest of its files loses its end: nothing that is needed at the moment is in it, and yet the ledger does not start.
+	files := blocks(t, dir)
+	if len(files) < 2 {
+		t.Fatalf("the stream has only %v", files)
+	}
+	cut(t, files[0], 100)
+	for range 2 {
+		refuses(t, 1, []string{"records are missing from the stream. Restore the stream from a copy"}, onTestClock(dir)...)
+	}
 }
 
 func sameRecords(a, b []events.Stored) bool {

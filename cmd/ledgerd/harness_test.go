@@ -131,11 +131,16 @@ func withoutLedger(env []string) []string {
 // within runs ledgerd within this process, where every signal is a polite one.
 func within(t testing.TB, args ...string) *ledgerd {
 	t.Helper()
+	return withinEnvironment(t, noEnvironment, args...)
+}
+
+func withinEnvironment(t testing.TB, env func(string) (string, bool), args ...string) *ledgerd {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &ledgerd{t: t, out: new(printed), err: new(printed), exited: make(chan struct{}), end: func(os.Signal) { cancel() }}
 	go func() {
 		defer close(l.exited)
-		l.code = run(ctx, args, noEnvironment, l.out, l.err)
+		l.code = run(ctx, args, env, l.out, l.err)
 	}()
 	t.Cleanup(l.kill)
 	return l
@@ -172,10 +177,15 @@ func (l *ledgerd) exits(code int) {
 // await waits until it has printed something that matches, and gives the submatches.
 func (l *ledgerd) await(pattern string) []string {
 	l.t.Helper()
+	return l.awaitIn(l.out, pattern)
+}
+
+func (l *ledgerd) awaitIn(p *printed, pattern string) []string {
+	l.t.Helper()
 	re := regexp.MustCompile(pattern)
 	timeout := time.After(patience)
 	for over := false; ; {
-		text, grown := l.out.now()
+		text, grown := p.now()
 		if found := re.FindStringSubmatch(text); found != nil {
 			return found
 		}
@@ -234,6 +244,34 @@ func setUp(t testing.TB, c *api.Client, provider string) {
 	must(c.PutPaymentMethod(ctx, provider, api.PaymentMethodSettings{System: "fastspring", Account: provider}, key("payment")))(t)
 	must(c.PutCompany(ctx, provider, "globex", api.CompanySettings{Name: "Globex", Allocation: api.AllocationAutomatic}, key("globex")))(t)
 	must(c.PutCompany(ctx, provider, "initech", api.CompanySettings{Name: "Initech", Pool: api.PoolCompany}, key("initech")))(t)
+}
+
+// visible waits until all views show an entry. There must be provider acme.
+func visible(t testing.TB, c *api.Client, after uint64) {
+	t.Helper()
+	for view, ask := range map[string]func(o api.ReadOptions) error{
+		"licenses": func(o api.ReadOptions) error {
+			_, err := c.LicenseCounters(t.Context(), "acme", api.CountersQuery{ReadOptions: o})
+			return err
+		},
+		"usage": func(o api.ReadOptions) error {
+			_, err := c.UsageGaps(t.Context(), "acme", api.ListQuery{ReadOptions: o})
+			return err
+		},
+		"invoices": func(o api.ReadOptions) error {
+			_, err := c.Invoices(t.Context(), "acme", api.InvoiceQuery{ReadOptions: o})
+			return err
+		},
+	} {
+		var at uint64
+		err := ask(api.ReadOptions{After: after, Seen: &at})
+		for begun := time.Now(); api.CodeOf(err) == api.CodeBehind && time.Since(begun) < patience; {
+			err = ask(api.ReadOptions{After: after, Seen: &at}) // it waits for 10 s
+		}
+		if err != nil || at < after {
+			t.Errorf("view %s stands at %d, not at %d: %v", view, at, after, err)
+		}
+	}
 }
 
 // views are those of ledgerd.
@@ -336,7 +374,11 @@ func readLog(t testing.TB, dir string) (records []events.Stored, entries []event
 func copyFolder(t testing.TB, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	err := os.CopyFS(to, os.DirFS(from))
+	if err == nil {
+		err = os.Chmod(filepath.Join(to, "operator.token"), 0o600) // a copy has other modes
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return to

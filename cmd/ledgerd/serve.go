@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -97,7 +99,8 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	if err != nil {
 		return errors.Join(err, reports.Stop(ctx), d.stop(context.WithoutCancel(ctx)))
 	}
-	server := httpapi.Server(c.http, handler)
+	var stopping atomic.Bool
+	server := httpapi.Server(c.http, unless(&stopping, handler))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	var background sync.WaitGroup
@@ -128,6 +131,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	defer cancel()
 	stopClock()
 	background.Wait()
+	stopping.Store(true)
 	if serr := server.Shutdown(patience); serr != nil && !errors.Is(serr, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("close the HTTP door: %w", serr), server.Close())
 	}
@@ -144,6 +148,22 @@ func listen(flag, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w. Choose another %s", err, flag)
 	}
 	return l, nil
+}
+
+// unless refuses what comes while the ledger stops. Shutdown may close a connection on which a request has just come and is
+// not yet known to it: nothing may be recorded for such a request, as it would not be answered.
+func unless(stopping *atomic.Bool, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !stopping.Load() {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		p := api.NewProblem(api.CodeUnavailable, "the ledger is stopping")
+		w.Header().Set("Content-Type", api.MediaProblem)
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(p.Status)
+		_ = json.NewEncoder(w).Encode(p) // a caller that is gone needs no answer
+	})
 }
 
 // mover is a function that is an [httpapi.Mover].

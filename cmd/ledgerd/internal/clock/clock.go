@@ -115,6 +115,9 @@ func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err err
 			return 0, err
 		}
 	}
+	if t.Equal(now) {
+		return c.Licenses.Next() - 1, nil // it stands there already, and the ledger knows
+	}
 	c.Test.Set(t)
 	r, err := c.submit(ctx, "", "move", license.MoveClock{To: t})
 	if err != nil {
