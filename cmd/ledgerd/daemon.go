@@ -115,18 +115,32 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 	d.log, err = stream.Open(ctx, d.conn, config)
 	if errors.Is(err, stream.ErrNoStream) {
 		// A ledger that has views had a stream: an empty one in its place would hide the loss.
-		if hasViews(c.data) {
-			return errStreamGone(c.data)
+		if seen, verr := viewsHaveSeen(c.data); verr != nil || seen {
+			return errors.Join(verr, errStreamGone(c.data))
 		}
 		d.log, err = stream.Create(ctx, admin, d.conn, config)
 	}
 	return err
 }
 
-// hasViews says whether a data folder holds views.
-func hasViews(data string) bool {
-	views, _ := filepath.Glob(filepath.Join(data, "views", "*.db")) // the pattern is right
-	return len(views) > 0
+// viewsHaveSeen says whether a data folder holds views that have applied something. (One whose first start was killed has files
+// without a row.)
+func viewsHaveSeen(data string) (bool, error) {
+	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New()} {
+		dir := filepath.Join(data, "views")
+		if _, err := os.Stat(filepath.Join(dir, v.Name()+".db")); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		store, err := projections.Open(dir, v)
+		if err != nil {
+			return false, err
+		}
+		seen := store.Next() > 0
+		if err := store.Close(); err != nil || seen {
+			return seen, err
+		}
+	}
+	return false, nil
 }
 
 func errStreamGone(data string) error {

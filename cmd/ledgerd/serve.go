@@ -56,8 +56,10 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 		}
 		defer os.RemoveAll(c.data)
 	}
-	if _, err := os.Stat(filepath.Join(c.data, "nats")); c.nats == "" && errors.Is(err, fs.ErrNotExist) && hasViews(c.data) {
-		return errStreamGone(c.data)
+	if _, err := os.Stat(filepath.Join(c.data, "nats")); c.nats == "" && errors.Is(err, fs.ErrNotExist) {
+		if seen, err := viewsHaveSeen(c.data); err != nil || seen {
+			return errors.Join(err, errStreamGone(c.data))
+		}
 	}
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)

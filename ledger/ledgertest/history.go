@@ -12,6 +12,7 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger"
+	"licenseledger/ledger/catalog"
 	"licenseledger/ledger/license"
 )
 
@@ -469,3 +470,51 @@ func (t *Traffic) issue(string) {
 }
 
 func (t *Traffic) moveClock(string) { t.submit("", license.MoveClock{To: t.Now}) }
+
+// Fleet is a large ledger for benchmarks, made of events alone: 20 providers, provider-00 to provider-19, buy and allocate licenses
+// on 10 February 2026, two events in an entry; then, for as many months as asked for, the month is closed and all
+// licenses are renewed, in pages of 100.
+func Fleet(perProvider, months int) []events.Entry {
+	at := time.Date(2026, time.February, 10, 9, 0, 0, 0, time.UTC)
+	var entries []events.Entry
+	entry := func(provider string, data ...events.Data) {
+		e := events.Entry{Number: uint64(len(entries)), Time: at, Provider: provider, Actor: events.ClockActor, Command: events.ClockActor + "/settle"}
+		for _, d := range data {
+			e.Events = append(e.Events, events.Event{Data: d})
+		}
+		entries = append(entries, e)
+	}
+	catalogs := catalog.Default()
+	entry("", &events.LedgerOpened{Ledger: "01KGB0000000000000000000AA", Catalog: catalogs[0]}, &events.CatalogPublished{Catalog: catalogs[1]})
+	var fleet [20][]events.License
+	name := func(provider int) string { return fmt.Sprintf("provider-%02d", provider) }
+	for p := range fleet {
+		entry(name(p), &events.ProviderSet{Currency: "USD"}, &events.PaymentMethodSet{System: "fastspring", Account: "a", Status: events.PaymentActive})
+		ids := events.NewIDs(events.Seed{byte(p)}, at)
+		for i := range perProvider {
+			l := events.License{
+				ID: ids.Next(), Type: "server", Status: events.Paid, Pool: "globex", AutoRenew: true, Created: at, ExpiresAt: events.MonthOf(at).End(),
+			}
+			bought := &events.LicenseBought{License: l}
+			l.Company, l.Assigned, l.Assignee = fmt.Sprintf("company-%d", i%10), true, events.Assignee{Kind: events.Endpoint, ID: fmt.Sprintf("pc-%06d", i)}
+			entry(name(p), bought, &events.LicenseAllocated{Source: events.BoughtOnTheSpot, License: l})
+			fleet[p] = append(fleet[p], l)
+		}
+	}
+	for range months {
+		month := events.MonthOf(at)
+		at = month.End()
+		for p, licenses := range fleet {
+			entry(name(p), &events.MonthClosed{Month: month})
+			var page []events.Data
+			for i := range licenses {
+				licenses[i].ExpiresAt = (month + 1).End()
+				if page = append(page, &events.LicenseRenewed{License: licenses[i]}); len(page) == 100 || i == len(licenses)-1 {
+					entry(name(p), page...)
+					page = nil
+				}
+			}
+		}
+	}
+	return entries
+}

@@ -187,10 +187,12 @@ func TestCommandsAgainstModel(t *testing.T) {
 			"wait": func(t *rapid.T) {
 				l.Now = events.Stamp(l.Now.Add(time.Duration(rapid.Int64Range(0, int64(72*time.Hour)).Draw(t, "for"))))
 			},
-			"month ends": func(t *rapid.T) { l.Now = (events.MonthOf(l.Now) + events.Month(rapid.IntRange(0, 2).Draw(t, "later"))).End() },
-			"pay":        func(*rapid.T) { do(license.SetPaymentMethod{System: "fastspring", Account: "a"}, ""); m.pays = true },
-			"pay later":  func(*rapid.T) { do(license.RemovePaymentMethod{}, ""); m.pays = false },
-			"settle":     func(t *rapid.T) { do(license.Settle{Limit: rapid.IntRange(0, 2).Draw(t, "limit")}, "") },
+			"month ends": func(t *rapid.T) {
+				l.Now = (events.MonthOf(l.Now) + events.Month(rapid.IntRange(0, 2).Draw(t, "later"))).End()
+			},
+			"pay":       func(*rapid.T) { do(license.SetPaymentMethod{System: "fastspring", Account: "a"}, ""); m.pays = true },
+			"pay later": func(*rapid.T) { do(license.RemovePaymentMethod{}, ""); m.pays = false },
+			"settle":    func(t *rapid.T) { do(license.Settle{Limit: rapid.IntRange(0, 2).Draw(t, "limit")}, "") },
 			"company": func(t *rapid.T) {
 				c := events.CompanySet{
 					Company:      rapid.SampledFrom([]string{"globex", "initech", "auto"}).Draw(t, "company"),

@@ -94,7 +94,7 @@ type Server struct {
 // between the steps, since the opening of a store cannot be interrupted.
 // After an error nothing runs and the folder is free.
 //
-// Errors: ErrLocked, ErrAddressInUse, ctx's error, and descriptions of
+// Errors: ErrLocked, ErrAddressInUse, ErrNoChecksum, ctx's error, and descriptions of
 // everything else, such as a folder that cannot be written.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	log := cfg.Logger
@@ -122,6 +122,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 				return nil, fmt.Errorf("before opening the store of an unclean run: %w", err)
 			}
 		}
+	}
+	if err := buryUnborn(s.StoreDir()); err != nil {
+		dir.unlock()
+		return nil, err
 	}
 	if err := dir.mark(); err != nil {
 		dir.unlock()
