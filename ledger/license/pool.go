@@ -149,6 +149,10 @@ func (d *decider) serve(t events.Type, c *Allocate) (*events.CompanySet, error) 
 				return nil, invalid("company", "endpoint %q belongs to company %q: move it first", a.ID, e.Company)
 			}
 		}
+	} else if a.Kind == events.Administrator {
+		if _, ok := d.state.Administrator(a.ID); !ok {
+			return nil, refuse(NotFound, "provider %q has no such administrator", d.Provider)
+		}
 	} else if a.ID == "" || len(a.ID) > events.MaxTextLength {
 		return nil, invalid("assignee.id", "1 to %d bytes", events.MaxTextLength)
 	}
@@ -170,7 +174,7 @@ func (d *decider) serve(t events.Type, c *Allocate) (*events.CompanySet, error) 
 // canHold checks that the assignee holds no such license yet, alone or with another type, and what the type requires (domain L4, L12).
 func (d *decider) canHold(t events.Type, a events.Assignee) error {
 	if t.Unit != catalog.PerSocket {
-		if l := d.held(a, t.ID); l != nil {
+		if l := d.held(a, t.ID); l != nil && l.Status == events.Paid {
 			return refuse(LicenseAlreadyHeld, "%s %q already holds %s license %s", a.Kind, a.ID, l.Type, l.ID)
 		}
 		now, _, _ := d.Catalogs.At(events.MonthOf(d.Now))
@@ -237,28 +241,13 @@ func (d *decider) assign(l events.License, source events.Source, c Allocate) {
 			d.emit(&events.EndpointSet{Endpoint: c.Assignee.ID, Company: c.Company, Name: c.Assignee.ID})
 		}
 	}
+	// A paid license may take the place of a running trial (domain L2).
+	for trial := range d.state.holds(c.Assignee, l.Type) {
+		replaced := *trial
+		replaced.Status, replaced.Assigned, replaced.ExpiresAt = events.Released, false, d.Now
+		d.emit(&events.LicenseReplaced{By: l.ID, License: replaced})
+	}
 	l.Company, l.Assigned, l.Assignee = c.Company, true, c.Assignee
 	d.emit(&events.LicenseAllocated{Source: source, License: l})
-}
-
-// Release ends a license for good; the day of the release is billed (domain L7).
-type Release struct {
-	License string
-}
-
-func (c Release) decide(d *decider) error {
-	if err := d.needProvider(); err != nil {
-		return err
-	}
-	l, ok := d.settle(c.License)
-	if !ok {
-		return refuse(NotFound, "provider %q has no license %.40q", d.Provider, c.License)
-	}
-	if !l.Status.InForce() {
-		return refuse(LicenseClosed, "license %s is %s", l.ID, l.Status)
-	}
-	released := *l
-	released.Status, released.Assigned, released.ExpiresAt = events.Released, false, d.Now
-	d.emit(&events.LicenseReleased{License: released})
-	return nil
+	d.fitSockets(l.Assignee, d.Now)
 }

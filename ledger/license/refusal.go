@@ -1,6 +1,7 @@
 package license
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,4 +46,12 @@ func refuse(code Code, format string, args ...any) error {
 
 func invalid(field, format string, args ...any) error {
 	return &Refusal{Code: Invalid, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+func codeOf(err error) Code {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Code
+	}
+	return Invalid
 }

@@ -18,12 +18,16 @@ type State struct {
 	endpoints btree.Map[string, *events.EndpointSet]
 	licenses  btree.Map[string, *events.License]
 	commands  btree.Map[string, Remembered]
+	admins    btree.Map[string, *events.AdministratorSet]
+	tokens    btree.Map[string, *events.TokenIssued]
 
 	// What follows is derived from the above.
 
 	held    btree.Map[string, none] // assignee, type, license: what an assignee holds in force
 	free    btree.Map[string, none] // pool, type, license: paid and unassigned
-	due     btree.Map[string, none] // end, license: in force
+	due     btree.Map[string, none] // time, license: in force, when something happens to it by itself
+	lapsed  btree.Map[string, none] // license: expired because a charge failed
+	trials  btree.Map[string, none] // assignee, type: has had its trial
 	forgets btree.Map[string, none] // time, command: in the order in which commands are forgotten
 }
 
@@ -43,6 +47,10 @@ func (s *State) Fork() *State {
 		held:      *s.held.Copy(),
 		free:      *s.free.Copy(),
 		due:       *s.due.Copy(),
+		lapsed:    *s.lapsed.Copy(),
+		trials:    *s.trials.Copy(),
+		admins:    *s.admins.Copy(),
+		tokens:    *s.tokens.Copy(),
 		forgets:   *s.forgets.Copy(),
 	}
 }
@@ -54,6 +62,9 @@ type Rows struct {
 	Endpoints []*events.EndpointSet
 	Licenses  []*events.License
 	Commands  map[string]Remembered
+	// Administrators and Tokens are those that are not gone.
+	Administrators []*events.AdministratorSet
+	Tokens         []*events.TokenIssued
 }
 
 // FromRows builds a state.
@@ -71,6 +82,12 @@ func FromRows(r Rows) *State {
 	for id, c := range r.Commands {
 		s.remember(id, c)
 	}
+	for _, a := range r.Administrators {
+		s.admins.Set(a.Administrator, a)
+	}
+	for _, t := range r.Tokens {
+		s.tokens.Set(t.Token, t)
+	}
 	return s
 }
 
@@ -82,6 +99,9 @@ func (s *State) Company(id string) (*events.CompanySet, bool) { return s.compani
 
 // Endpoint finds an endpoint.
 func (s *State) Endpoint(id string) (*events.EndpointSet, bool) { return s.endpoints.Get(id) }
+
+// Administrator finds an administrator.
+func (s *State) Administrator(id string) (*events.AdministratorSet, bool) { return s.admins.Get(id) }
 
 // License finds a license.
 func (s *State) License(id string) (*events.License, bool) { return s.licenses.Get(id) }
@@ -109,6 +129,9 @@ func (s *State) NextDue() time.Time {
 			t = d
 		}
 	}
+	if sweep := s.account.Sweep; !sweep.IsZero() && sweep.Before(t) {
+		t = sweep
+	}
 	return t
 }
 
@@ -131,6 +154,20 @@ func (s *State) applyEvent(e *events.Entry, d events.Data) {
 		s.companies.Set(d.Company, d)
 	case *events.EndpointSet:
 		s.endpoints.Set(d.Endpoint, d)
+	case *events.EndpointMoved:
+		if e, ok := s.endpoints.Get(d.Endpoint); ok {
+			moved := *e
+			moved.Company = d.Company
+			s.endpoints.Set(d.Endpoint, &moved)
+		}
+	case *events.EndpointRemoved:
+		s.endpoints.Delete(d.Endpoint)
+	case *events.AdministratorSet:
+		s.admins.Set(d.Administrator, d)
+	case *events.TokenIssued:
+		s.tokens.Set(d.Token, d)
+	case *events.TokenRevoked:
+		s.tokens.Delete(d.Token)
 	default:
 		if l := events.LicenseAfter(d); l != nil {
 			s.set(l)
@@ -172,6 +209,9 @@ func (s *State) set(l *events.License) {
 		if old.Status.InForce() {
 			s.due.Delete(dueKey(old))
 		}
+		if old.Lapsed != "" {
+			s.lapsed.Delete(old.ID)
+		}
 	}
 	s.licenses.Set(l.ID, l)
 	if l.Serving() {
@@ -182,6 +222,18 @@ func (s *State) set(l *events.License) {
 	if l.Status.InForce() {
 		s.due.Set(dueKey(l), none{})
 	}
+	if l.Lapsed != "" {
+		s.lapsed.Set(l.ID, none{})
+	}
+	if l.Trialed {
+		s.trials.Set(heldPrefix(l.Assignee)+l.Type, none{})
+	}
+}
+
+// hadTrial says whether an assignee has had its trial of a type (domain L1).
+func (s *State) hadTrial(a events.Assignee, licenseType string) bool {
+	_, ok := s.trials.Get(heldPrefix(a) + licenseType)
+	return ok
 }
 
 // holds yields the licenses in force of a type that an assignee holds.
@@ -207,21 +259,44 @@ func (s *State) byIndex(index *btree.Map[string, none], prefix string) iter.Seq[
 	}
 }
 
-// dueBefore lists licenses whose end is before t, or at t too if inclusive, in order of end and id; at most limit of them (0: all).
+// dueBefore lists licenses to which something happens before t, or at t too if inclusive, in the order of time and id; at
+// most limit of them (0: all). While a payment sweeps, those are all that it touches.
 func (s *State) dueBefore(t time.Time, inclusive bool, limit int) []string {
 	if inclusive {
 		t = t.Add(events.Precision)
 	}
 	end := timeKey(t)
 	var ids []string
+	full := func() bool { return limit > 0 && len(ids) == limit }
+	if sweep := s.account.Sweep; !sweep.IsZero() && sweep.Before(t) {
+		s.lapsed.Scan(func(id string, _ none) bool {
+			if l, ok := s.licenses.Get(id); ok && s.account.reinstates(l) {
+				ids = append(ids, id)
+			}
+			return !full()
+		})
+		if s.account.lapsed(sweep) {
+			end = timeKey(maxTime)
+		}
+	}
 	s.due.Scan(func(key string, _ none) bool {
-		if key >= end || limit > 0 && len(ids) == limit {
+		if key >= end || full() {
 			return false
 		}
-		ids = append(ids, key[len(end):])
+		if id := key[len(end):]; key < timeKey(t) || s.isPaid(id) {
+			ids = append(ids, id)
+		}
 		return true
 	})
 	return ids
+}
+
+// maxTime is later than any license's end.
+var maxTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+func (s *State) isPaid(id string) bool {
+	l, ok := s.licenses.Get(id)
+	return ok && l.Status == events.Paid
 }
 
 func heldPrefix(a events.Assignee) string { return string(a.Kind) + "\x00" + a.ID + "\x00" }
@@ -230,7 +305,7 @@ func heldKey(l *events.License) string { return heldPrefix(l.Assignee) + l.Type 
 
 func freeKey(l *events.License) string { return l.Pool + "\x00" + l.Type + "\x00" + l.ID }
 
-func dueKey(l *events.License) string { return timeKey(l.ExpiresAt) + l.ID }
+func dueKey(l *events.License) string { return timeKey(l.NextDue()) + l.ID }
 
 // timeKey sorts as the times do; all keys have the same length.
 func timeKey(t time.Time) string {
