@@ -99,7 +99,7 @@ func (d *decider) licenseInstalled(t events.Type, company *events.CompanySet, a 
 	}
 	lacks := true
 	if company.Allocation == events.Automatic {
-		if l, source, err := d.find(t, company); err == nil {
+		if l, source, err := d.find(t, company, d.Now); err == nil {
 			d.assign(l, source, Allocate{Company: company.Company, Assignee: a})
 			lacks = false
 		}
@@ -110,7 +110,7 @@ func (d *decider) licenseInstalled(t events.Type, company *events.CompanySet, a 
 
 // settleHeld settles everything that an assignee holds.
 func (d *decider) settleHeld(a events.Assignee) {
-	for l := range d.state.byIndex(&d.state.held, heldPrefix(a)) {
+	for l := range d.state.holdings(a) {
 		d.settle(l.ID)
 	}
 }
@@ -132,14 +132,14 @@ func (c MoveEndpoint) decide(d *decider) error {
 	}
 	a := events.Assignee{Kind: events.Endpoint, ID: c.Endpoint}
 	d.settleHeld(a)
-	for l := range d.state.byIndex(&d.state.held, heldPrefix(a)) {
+	for l := range d.state.holdings(a) {
 		if err := allowed(company, l.Type); err != nil {
 			return err
 		}
 	}
 	from := e.Company
 	d.emit(&events.EndpointMoved{Endpoint: c.Endpoint, From: from, Company: c.Company})
-	for l := range d.state.byIndex(&d.state.held, heldPrefix(a)) {
+	for l := range d.state.holdings(a) {
 		moved := *l
 		moved.Company = c.Company
 		if moved.Pool == from {
@@ -165,7 +165,7 @@ func (c RemoveEndpoint) decide(d *decider) error {
 	}
 	a := events.Assignee{Kind: events.Endpoint, ID: c.Endpoint}
 	d.settleHeld(a)
-	for l := range d.state.byIndex(&d.state.held, heldPrefix(a)) {
+	for l := range d.state.holdings(a) {
 		d.release(*l)
 	}
 	d.emit(&events.EndpointRemoved{Endpoint: c.Endpoint, Company: e.Company})

@@ -147,14 +147,14 @@ func (c Renew) decide(d *decider) error {
 		return err
 	}
 	if old.Assignee.ID == "" {
-		d.buy(t, old.Pool, true)
+		d.buy(t, old.Pool, true, d.Now)
 		return nil
 	}
 	assignment := Allocate{Company: old.Company, Assignee: old.Assignee}
 	if _, err := d.serve(t, &assignment); err != nil {
 		return err
 	}
-	l := d.buy(t, old.Pool, true)
+	l := d.buy(t, old.Pool, true, d.Now)
 	if events.DateOf(old.ExpiresAt) == events.DateOf(d.Now) && old.Status == events.Released {
 		l.BilledFrom = events.DateOf(d.Now) + 1 // today is billed with the old one
 	}

@@ -2,6 +2,7 @@ package license
 
 import (
 	"slices"
+	"time"
 
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
@@ -42,7 +43,7 @@ func (c Buy) decide(d *decider) error {
 		return err
 	}
 	for range c.Quantity {
-		d.buy(t, c.Company, !c.NoRenew)
+		d.buy(t, c.Company, !c.NoRenew, d.Now)
 	}
 	return nil
 }
@@ -54,12 +55,13 @@ func (d *decider) canBuy(t events.Type) error {
 	return d.needPayment()
 }
 
-func (d *decider) buy(t events.Type, pool string, autoRenew bool) events.License {
+// buy starts a paid license at a time: that of the command, or of what fell due and needs it.
+func (d *decider) buy(t events.Type, pool string, autoRenew bool, at time.Time) events.License {
 	l := events.License{
 		ID: d.IDs.Next(), Type: t.ID, Status: events.Paid, Pool: pool,
-		AutoRenew: autoRenew, Created: d.Now, ExpiresAt: events.MonthOf(d.Now).End(),
+		AutoRenew: autoRenew, Created: at, ExpiresAt: events.MonthOf(at).End(),
 	}
-	d.emit(&events.LicenseBought{License: l})
+	d.with(at, &events.LicenseBought{License: l})
 	return l
 }
 
@@ -108,7 +110,7 @@ func (c Allocate) decide(d *decider) error {
 		d.assign(*named, events.ByID, c)
 		return nil
 	}
-	l, source, err := d.find(t, company)
+	l, source, err := d.find(t, company, d.Now)
 	if err != nil {
 		return err
 	}
@@ -206,7 +208,7 @@ func (d *decider) held(a events.Assignee, licenseType string) *events.License {
 }
 
 // find takes a free license from the company's pool, else from the global pool, else buys one, as the company's settings say (domain L4).
-func (d *decider) find(t events.Type, company *events.CompanySet) (events.License, events.Source, error) {
+func (d *decider) find(t events.Type, company *events.CompanySet, at time.Time) (events.License, events.Source, error) {
 	pools := []string{""}
 	if company != nil {
 		pools = []string{company.Company}
@@ -231,7 +233,7 @@ func (d *decider) find(t events.Type, company *events.CompanySet) (events.Licens
 	if err := d.canBuy(t); err != nil {
 		return events.License{}, "", err
 	}
-	return d.buy(t, company.Company, true), events.BoughtOnTheSpot, nil
+	return d.buy(t, company.Company, true, at), events.BoughtOnTheSpot, nil
 }
 
 // assign gives a free license to the assignee, whose endpoint becomes known if it was not.

@@ -60,7 +60,7 @@ func (d *decider) fit(socket events.Type, e *events.EndpointSet, a events.Assign
 			short = true
 			break
 		}
-		l, source, err := d.find(socket, company)
+		l, source, err := d.find(socket, company, at)
 		if err != nil {
 			short = true
 			break

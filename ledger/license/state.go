@@ -241,19 +241,24 @@ func (s *State) holds(a events.Assignee, licenseType string) iter.Seq[*events.Li
 	return s.byIndex(&s.held, heldPrefix(a)+licenseType+"\x00")
 }
 
+// holdings yields all licenses in force that an assignee holds.
+func (s *State) holdings(a events.Assignee) iter.Seq[*events.License] {
+	return s.byIndex(&s.held, heldPrefix(a))
+}
+
 // freeIn yields the free licenses of a type in a pool, oldest first.
 func (s *State) freeIn(pool, licenseType string) iter.Seq[*events.License] {
 	return s.byIndex(&s.free, pool+"\x00"+licenseType+"\x00")
 }
 
-// byIndex yields the licenses whose index keys begin with prefix; the license's id is the rest. What is applied meanwhile does not change the list.
+// byIndex yields the licenses whose index keys begin with prefix; the license's id is their last part. What is applied meanwhile does not change the list.
 func (s *State) byIndex(index *btree.Map[string, none], prefix string) iter.Seq[*events.License] {
 	return func(yield func(*events.License) bool) {
 		index.Copy().Ascend(prefix, func(key string, _ none) bool {
 			if !strings.HasPrefix(key, prefix) {
 				return false
 			}
-			l, ok := s.licenses.Get(key[len(prefix):])
+			l, ok := s.licenses.Get(key[strings.LastIndexByte(key, 0)+1:])
 			return !ok || yield(l)
 		})
 	}

@@ -59,7 +59,58 @@ func LoadState(tx *bbolt.Tx, provider string) (*license.State, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := each(tx, bucketAdmins, first, func(_ string, a *events.AdministratorSet) bool {
+		rows.Administrators = append(rows.Administrators, a)
+		return true
+	}); err != nil {
+		return nil, err
+	}
+	if err := each(tx, bucketTokens, first, func(_ string, t *Token) bool {
+		rows.Tokens = append(rows.Tokens, &t.TokenIssued)
+		return true
+	}); err != nil {
+		return nil, err
+	}
 	return license.FromRows(rows), nil
+}
+
+// LoadAdministrator reads an administrator by its pseudonym.
+func LoadAdministrator(tx *bbolt.Tx, provider, administrator string) (a events.AdministratorSet, ok bool, err error) {
+	ok, err = load(tx, bucketAdmins, []byte(key(provider, administrator)), &a)
+	return a, ok, err
+}
+
+// Administrators lists a provider's administrators whose pseudonym is greater than after, in order, at most limit.
+func Administrators(tx *bbolt.Tx, provider, after string, limit int) (rows []events.AdministratorSet, err error) {
+	err = eachAfter(tx, bucketAdmins, prefix(provider), after, func(_ string, a *events.AdministratorSet) bool {
+		rows = append(rows, *a)
+		return len(rows) < limit
+	})
+	return rows, err
+}
+
+// Tokens lists a provider's tokens whose id is greater than after, in order, at most limit.
+func Tokens(tx *bbolt.Tx, provider, after string, limit int) (rows []Token, err error) {
+	err = eachAfter(tx, bucketTokens, prefix(provider), after, func(_ string, t *Token) bool {
+		rows = append(rows, *t)
+		return len(rows) < limit
+	})
+	return rows, err
+}
+
+// LoadTokenByHash finds the token that has a hash, and whose it is.
+func LoadTokenByHash(tx *bbolt.Tx, hash events.Digest) (provider string, t Token, ok bool, err error) {
+	b := tx.Bucket(bucketHashes)
+	if b == nil {
+		return "", t, false, nil
+	}
+	k := b.Get(hash[:])
+	if k == nil {
+		return "", t, false, nil
+	}
+	provider, _, _ = strings.Cut(string(k), "\x00")
+	ok, err = load(tx, bucketTokens, k, &t)
+	return provider, t, ok, err
 }
 
 // LoadSpool reads what is known of an agent's spool.
@@ -124,7 +175,7 @@ func Endpoints(tx *bbolt.Tx, provider, after string, limit int) (rows []events.E
 
 // NextDue is the earliest instant at which something falls due by itself; ok is false if nothing ever does.
 func NextDue(tx *bbolt.Tx) (t time.Time, ok bool) {
-	for _, name := range [][]byte{bucketDue, bucketMonths} {
+	for _, name := range [][]byte{bucketDue, bucketMonths, bucketSweeps} {
 		b := tx.Bucket(name)
 		if b == nil {
 			continue
@@ -143,7 +194,7 @@ func DueProviders(tx *bbolt.Tx, t time.Time, limit int) []string {
 	var ids []string
 	seen := make(map[string]bool)
 	end := timeKey(t.Add(events.Precision))
-	for _, name := range [][]byte{bucketMonths, bucketDue} {
+	for _, name := range [][]byte{bucketMonths, bucketDue, bucketSweeps} {
 		b := tx.Bucket(name)
 		if b == nil {
 			continue

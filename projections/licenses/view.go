@@ -47,6 +47,12 @@ type System struct {
 	Time      time.Time `json:"time"` // of the last entry
 }
 
+// Token is a token that is not revoked.
+type Token struct {
+	events.TokenIssued
+	IssuedAt time.Time `json:"issued_at"`
+}
+
 type publishedCatalog struct {
 	Entry   uint64         `json:"entry"`
 	Catalog events.Catalog `json:"catalog"`
@@ -101,12 +107,20 @@ func (b *batch) Apply(e *events.Entry) error {
 	if err != nil {
 		return err
 	}
-	open := account.Open
+	open, sweep := account.Open, account.Sweep
 	for i := range e.Events {
 		d := e.Events[i].Data
 		account.Apply(e, d)
-		if err := b.applyEvent(e.Provider, d); err != nil {
+		if err := b.applyEvent(e, d); err != nil {
 			return err
+		}
+	}
+	if account.Sweep != sweep {
+		if !sweep.IsZero() {
+			b.delete(bucketSweeps, timeKey(sweep)+e.Provider)
+		}
+		if !account.Sweep.IsZero() {
+			b.put(bucketSweeps, timeKey(account.Sweep)+e.Provider, nil)
 		}
 	}
 	account.Last = e.Number
@@ -138,8 +152,32 @@ func (b *batch) applySystem(e *events.Entry) error {
 	return nil
 }
 
-func (b *batch) applyEvent(provider string, d events.Data) error {
+func (b *batch) applyEvent(e *events.Entry, d events.Data) error {
+	provider := e.Provider
 	switch d := d.(type) {
+	case *events.AdministratorSet:
+		return b.putJSON(bucketAdmins, key(provider, d.Administrator), d)
+	case *events.TokenIssued:
+		b.put(bucketHashes, string(d.Hash[:]), []byte(key(provider, d.Token)))
+		return b.putJSON(bucketTokens, key(provider, d.Token), Token{TokenIssued: *d, IssuedAt: e.Time})
+	case *events.TokenRevoked:
+		var t Token
+		if ok, err := b.getJSON(bucketTokens, key(provider, d.Token), &t); err != nil || !ok {
+			return err
+		}
+		b.delete(bucketHashes, string(t.Hash[:]))
+		b.delete(bucketTokens, key(provider, d.Token))
+		return nil
+	case *events.EndpointMoved:
+		var row events.EndpointSet
+		if ok, err := b.getJSON(bucketEndpoints, key(provider, d.Endpoint), &row); err != nil || !ok {
+			return err
+		}
+		row.Company = d.Company
+		return b.putJSON(bucketEndpoints, key(provider, d.Endpoint), row)
+	case *events.EndpointRemoved:
+		b.delete(bucketEndpoints, key(provider, d.Endpoint))
+		return nil
 	case *events.CompanySet:
 		return b.putJSON(bucketCompanies, key(provider, d.Company), d)
 	case *events.EndpointSet:
@@ -192,10 +230,10 @@ func (b *batch) set(provider string, l *events.License) error {
 		}
 	}
 	if old != nil && old.Status.InForce() {
-		b.delete(bucketDue, timeKey(old.ExpiresAt)+key(provider, l.ID))
+		b.delete(bucketDue, timeKey(old.NextDue())+key(provider, l.ID))
 	}
 	if l.Status.InForce() {
-		b.put(bucketDue, timeKey(l.ExpiresAt)+key(provider, l.ID), nil)
+		b.put(bucketDue, timeKey(l.NextDue())+key(provider, l.ID), nil)
 	}
 	return nil
 }
