@@ -125,7 +125,7 @@ func catalogGrid(catalog api.Catalog) grid {
 	g := grid{columns: append(extra("effective"), left("id family unit term")...)}
 	names := slices.Sorted(maps.Keys(currencies))
 	for _, currency := range names {
-		g.columns = append(g.columns, column{name: "price_" + currency, right: true})
+		g.columns = append(g.columns, right("price_"+currency)...)
 	}
 	g.columns = slices.Concat(g.columns, right("trial_days free_units"), left("policy"), extra("meter aggregate includes requires"),
 		extra("included_units release_lock_days"), left("closed"))

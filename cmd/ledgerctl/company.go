@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,9 @@ also where it was something else before.`,
 		example: `  ledgerctl company set globex --name Globex --allocation automatic \
       --allowed-types server,desktop --metered backup-storage`,
 		run: func(ctx context.Context, args []string) error {
+			if body.AllowedTypes != nil && len(body.AllowedTypes) == 0 {
+				return &usageError{text: "--allowed-types names no type; without it, the company may use all"}
+			}
 			answer, err := c.PutCompany(ctx, c.provider, args[0], body, o)
 			if err != nil {
 				return err
@@ -34,7 +38,7 @@ also where it was something else before.`,
 	flags.StringVar(&body.Name, "name", "", "`NAME` for display")
 	flags.StringVar(&body.Allocation, "allocation", "", "`HOW` it gets licenses: manual, or automatic: bought on the spot where none is free (the ledger's default is manual)")
 	flags.StringVar(&body.Pool, "pool", "", "`POOL` that it takes licenses from: company, its own alone, or global, the provider's too (the ledger's default is global)")
-	flags.StringSliceVar(&body.AllowedTypes, "allowed-types", nil, "license `TYPES` that it may use, separated by commas; --allowed-types= for none (without the flag all)")
+	flags.StringSliceVar(&body.AllowedTypes, "allowed-types", nil, "license `TYPES` that it may use, separated by commas (without the flag, all)")
 	flags.StringSliceVar(&body.Metered, "metered", nil, "metered license `TYPES` that it switched on, separated by commas")
 	flags.StringVar(&body.ExternalID, "external-id", "", "its `ID` in another system")
 	required(cmd, "name")
@@ -66,7 +70,7 @@ func (c *cli) companyList() *cobra.Command {
 	cmd := c.command(command{
 		use:     "list [flags]",
 		short:   "List the provider's companies",
-		example: "  ledgerctl company list --sort=-name --limit 20",
+		example: "  ledgerctl company list --limit 20",
 		run: func(ctx context.Context, _ []string) (err error) {
 			var page api.CompanyPage
 			if all {
@@ -86,9 +90,9 @@ func (c *cli) companyList() *cobra.Command {
 }
 
 func companyGrid(companies ...api.Company) grid {
-	g := grid{columns: left("id name allocation pool allowed_types metered external_id")}
+	g := grid{columns: slices.Concat(left("id name allocation pool"), people("allowed_types"), programs("allowed_types"), left("metered external_id"))}
 	for _, company := range companies {
-		g.add(company.ID, company.Name, company.Allocation, company.Pool, allowedTypes(company.AllowedTypes), company.Metered, company.ExternalID)
+		g.add(company.ID, company.Name, company.Allocation, company.Pool, allowedTypes(company.AllowedTypes), company.AllowedTypes, company.Metered, company.ExternalID)
 	}
 	return g
 }

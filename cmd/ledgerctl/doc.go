@@ -17,9 +17,10 @@
 // # Output
 //
 // A table is for people; its columns may change. With -o json a command prints the ledger's answer, one object with the
-// fields of the contract; a list with --all is one object with the rows of all pages. With -o csv it prints the rows under
-// the names of the fields; a field that is absent is empty. Times are RFC 3339 in UTC, money is the decimal string
-// that the ledger sent. What is no result (the cursor of the next page, errors) goes to stderr.
+// fields of the contract; a list with --all is one object with the rows of all pages. With -o csv it prints the rows
+// under the names that the ledger's own CSV has: a field that is absent is empty, a list separated by blanks. Times are
+// RFC 3339 in UTC, money is the decimal string that the ledger sent. What is no result (the cursor of the next page,
+// errors) goes to stderr.
 //
 // # Errors
 //

@@ -250,7 +250,7 @@ func pageFlags(cmd *cobra.Command, o *api.PageOptions, all *bool) {
 	flags := cmd.Flags()
 	flags.IntVar(&o.Limit, "limit", 0, fmt.Sprintf("`ROWS` of a page, at most %d (the ledger's default is %d)", api.MaxLimit, api.DefaultLimit))
 	flags.StringVar(&o.Cursor, "cursor", "", "go on at this `CURSOR`, which the page before has named")
-	flags.StringVar(&o.Sort, "sort", "", "sort by this `FIELD`, with - before it descending (--sort=-valid_until)")
+	flags.StringVar(&o.Sort, "sort", "", "sort by this `FIELD`, with - before it descending, if the list can")
 	flags.BoolVar(all, "all", false, "follow the cursors to the end")
 }
 

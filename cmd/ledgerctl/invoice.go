@@ -49,10 +49,10 @@ func (c *cli) invoiceList() *cobra.Command {
 }
 
 func invoiceGrid(invoices []api.Invoice) grid {
-	g := grid{columns: slices.Concat(left("number kind month issued_at"), extra("period_from period_to"),
-		right("subtotal minimum_adjustment total"), left("currency status"), extra("digest position"))}
+	g := grid{columns: slices.Concat(left("number kind month"), extra("from to"), left("issued_at currency"),
+		right("subtotal minimum_adjustment total"), left("status"), extra("digest position"))}
 	for _, i := range invoices {
-		g.add(i.Number, i.Kind, i.Month, i.IssuedAt, i.Period.From, i.Period.To, i.Subtotal, i.MinimumAdjustment, i.Total, i.Currency, i.Status, i.Digest, i.Position)
+		g.add(i.Number, i.Kind, i.Month, i.Period.From, i.Period.To, i.IssuedAt, i.Currency, i.Subtotal, i.MinimumAdjustment, i.Total, i.Status, i.Digest, positive(i.Position))
 	}
 	return g
 }
@@ -72,7 +72,7 @@ func invoiceTotals(invoices []api.Invoice) []any {
 		total = total.Add(amount)
 	}
 	none := blank{}
-	return []any{fmt.Sprintf("%d in all", len(invoices)), none, none, none, none, none, none, none, total.StringFixed(2), currency, none, none, none}
+	return []any{fmt.Sprintf("%d in all", len(invoices)), none, none, none, none, none, currency, none, none, total.StringFixed(2), none, none, none}
 }
 
 func (c *cli) invoiceShow() *cobra.Command {
@@ -80,9 +80,11 @@ func (c *cli) invoiceShow() *cobra.Command {
 	cmd := c.command(command{
 		use:   "show NUMBER [flags]",
 		short: "Show an invoice as a bill",
-		long: `Show an invoice as a bill: its lines, then what leads from them to the total. With
+		long: `Show an invoice as a bill: its lines, then what leads from them to the total. The
+number draft stands for the running month's statement as it stands today. With
 -o csv it is the lines, whose amounts add up to the total.`,
-		example: "  ledgerctl invoice show S-000001",
+		example: `  ledgerctl invoice show S-000001
+  ledgerctl invoice show draft`,
 		run: func(ctx context.Context, args []string) error {
 			invoice, err := c.Invoice(ctx, c.provider, args[0], o)
 			if err != nil {
@@ -97,7 +99,7 @@ func (c *cli) invoiceShow() *cobra.Command {
 
 // lineGrid has the lines for programs.
 func lineGrid(invoice api.Invoice) grid {
-	g := grid{columns: left("number id kind company license_type policy unit unit_price quantity days_active billed_days month amount currency")}
+	g := grid{columns: programs("invoice id kind company license_type policy unit unit_price quantity days_active billed_days month amount currency")}
 	for _, l := range invoice.Lines {
 		g.add(invoice.Number, l.ID, l.Kind, l.Company, l.LicenseType, l.Policy, l.Unit, l.UnitPrice, l.Quantity, l.DaysActive, l.BilledDays, l.Month, l.Amount, invoice.Currency)
 	}
@@ -115,14 +117,14 @@ func writeBill(w io.Writer, provider string, invoice api.Invoice) {
 		{title, invoice.Number},
 		{"Provider", provider},
 		{"Period", invoice.Period.From.UTC().Format(time.DateOnly) + " to " + lastDay.Format(time.DateOnly)},
-		{"Issued", invoice.IssuedAt.UTC().Format(time.RFC3339)},
-		{"Payment", invoice.Status},
+		{"Issued", visible(invoice.IssuedAt)},
+		{"Status", invoice.Status},
 	} {
 		fmt.Fprintf(w, "%-*s  %s\n", max(len(title), len("Provider")), field[0], printable(field[1]))
 	}
 	fmt.Fprintln(w)
 	writeTable(w, billGrid(invoice))
-	fmt.Fprintf(w, "\nDigest    %s\nPosition  %d\n", printable(invoice.Digest), invoice.Position)
+	fmt.Fprintf(w, "\nDigest    %s\nPosition  %s\n", visible(invoice.Digest), visible(positive(invoice.Position)))
 }
 
 func billGrid(invoice api.Invoice) grid {

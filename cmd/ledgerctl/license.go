@@ -204,10 +204,11 @@ func (a *assigneeFlag) Set(text string) error {
 
 func licenseGrid(licenses ...api.License) grid {
 	g := grid{columns: slices.Concat(
-		left("id license_type company assignee status auto_renew valid_until"), extra("expires_at"),
+		left("id license_type company"), assigneeColumns(), left("status"), programs("assigned"), left("auto_renew valid_until"), extra("expires_at"),
 		right("price"), left("currency"), extra("actions"))}
 	for _, l := range licenses {
-		g.add(l.ID, l.LicenseType, l.Company, assigneeCell(l.Assignee), l.Status, l.AutoRenew, l.ValidUntil, l.ExpiresAt, l.Price, l.Currency, l.Actions)
+		assignee, kind, id := assigneeCells(l.Assignee)
+		g.add(l.ID, l.LicenseType, l.Company, assignee, kind, id, l.Status, l.Assigned, l.AutoRenew, l.ValidUntil, l.ExpiresAt, l.Price, l.Currency, l.Actions)
 	}
 	return g
 }

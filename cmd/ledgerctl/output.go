@@ -15,24 +15,39 @@ import (
 	"licenseledger/ledger/api"
 )
 
-// grid is rows of cells under the names that the contract has for them. A cell is a string, bool, integer, json.Number,
-// time.Time or list of strings; nil, "" and the zero time are absent.
+// grid is rows of cells. A cell is a string, bool, integer, json.Number, time.Time or list of strings; nil, "" and the
+// zero time are absent.
 type grid struct {
 	columns []column
 	rows    [][]any
-	footer  []any // below a table; not in CSV
+	footer  []any // below a table, nowhere else
 }
 
 type column struct {
 	name  string // of the field: license_type
 	right bool   // as numbers and money stand
-	extra bool   // only where a single thing is shown, and in CSV
+	in    where
 }
 
-// left, right and extra are columns; several may be named at once, separated by blanks.
-func left(names string) []column  { return columns(names, column{}) }
-func right(names string) []column { return columns(names, column{right: true}) }
-func extra(names string) []column { return columns(names, column{extra: true}) }
+// where says where a column is shown.
+type where int
+
+const (
+	inTable  where = 1 << iota
+	inFields       // where a thing is shown alone
+	inCSV
+)
+
+// left and right are columns that are shown everywhere, programs those of CSV alone. Names are separated by blanks.
+func left(names string) []column { return columns(names, column{in: inTable | inFields | inCSV}) }
+func right(names string) []column {
+	return columns(names, column{in: inTable | inFields | inCSV, right: true})
+}
+func programs(names string) []column { return columns(names, column{in: inCSV}) }
+
+// people are columns that CSV has otherwise, extra those for which a table has no room.
+func people(names string) []column { return columns(names, column{in: inTable | inFields}) }
+func extra(names string) []column  { return columns(names, column{in: inFields | inCSV}) }
 
 func columns(names string, like column) []column {
 	var list []column
@@ -121,20 +136,17 @@ func writeJSON(w io.Writer, answer any) error {
 }
 
 func writeCSV(w io.Writer, g grid) error {
-	out := csv.NewWriter(w)
-	header := make([]string, len(g.columns))
+	lines := make([][]string, 1+len(g.rows))
 	for i, column := range g.columns {
-		header[i] = column.name
-	}
-	lines := [][]string{header}
-	for _, row := range g.rows {
-		line := make([]string, len(row))
-		for i, cell := range row {
-			line[i] = plain(cell)
+		if column.in&inCSV == 0 {
+			continue
 		}
-		lines = append(lines, line)
+		lines[0] = append(lines[0], column.name)
+		for k, row := range g.rows {
+			lines[1+k] = append(lines[1+k], plain(row[i]))
+		}
 	}
-	return out.WriteAll(lines)
+	return csv.NewWriter(w).WriteAll(lines)
 }
 
 // writeTable aligns the columns, numbers to the right, two blanks apart.
@@ -150,7 +162,7 @@ func writeTable(w io.Writer, g grid) {
 	lines := make([]strings.Builder, 1+len(shown))
 	gap := 0
 	for i, column := range g.columns {
-		if column.extra {
+		if column.in&inTable == 0 {
 			continue
 		}
 		cells := make([]string, len(lines))
@@ -182,14 +194,18 @@ func writeTable(w io.Writer, g grid) {
 func writeFields(w io.Writer, g grid) {
 	width := 0
 	for _, column := range g.columns {
-		width = max(width, len(column.name))
+		if column.in&inFields != 0 {
+			width = max(width, len(column.name))
+		}
 	}
 	for k, row := range g.rows {
 		if k > 0 {
 			fmt.Fprintln(w)
 		}
-		for i, cell := range row {
-			fmt.Fprintf(w, "%-*s  %s\n", width, heading(g.columns[i].name), visible(cell))
+		for i, column := range g.columns {
+			if column.in&inFields != 0 {
+				fmt.Fprintf(w, "%-*s  %s\n", width, heading(column.name), visible(row[i]))
+			}
 		}
 	}
 }
@@ -205,6 +221,8 @@ func visible(cell any) string {
 		if cell {
 			text = "yes"
 		}
+	case []string:
+		text = strings.Join(cell, ", ")
 	case blank:
 		return ""
 	}
@@ -238,21 +256,25 @@ func plain(cell any) string {
 		}
 		return cell.UTC().Format(time.RFC3339Nano)
 	case []string:
-		return strings.Join(cell, ",")
+		return strings.Join(cell, " ")
 	}
 	panic(fmt.Sprintf("a cell of type %T", cell))
 }
 
-// assigneeCell is an assignee as --assignee takes it, absent where there is none.
-func assigneeCell(a *api.Assignee) any {
+// assigneeColumns are an assignee as --assignee takes it for people, kind and id apart for programs.
+func assigneeColumns() []column {
+	return append(people("assignee"), programs("assignee_kind assignee_id")...)
+}
+
+func assigneeCells(a *api.Assignee) (assignee, kind, id any) {
 	if a == nil {
-		return nil
+		return nil, nil, nil
 	}
-	return a.Kind + ":" + a.ID
+	return a.Kind + ":" + a.ID, a.Kind, a.ID
 }
 
 // positive is a number that is absent where it is 0.
-func positive(n int) any {
+func positive[N int | uint64](n N) any {
 	if n == 0 {
 		return nil
 	}

@@ -26,7 +26,7 @@ func TestTable(t *testing.T) {
 		"ID          PRICE  AUTO RENEW  AT",
 		"a            6.99  yes         2026-03-11T04:00:00Z",
 		"größer    1234.50  no          -",
-		"x\uFFFD[31m y     -1.0  -           b,c",
+		"x\uFFFD[31m y     -1.0  -           b, c",
 		"3 in all        9",
 		"",
 	}, "\n")
@@ -38,7 +38,7 @@ func TestTable(t *testing.T) {
 	if err := writeCSV(&b, g); err != nil {
 		t.Fatal(err)
 	}
-	want = "id,price,secret,auto_renew,at\na,6.99,s,true,2026-03-11T04:00:00Z\ngrößer,1234.50,,false,\n\"x\x1b[31m\ny\",-1.0,s,,\"b,c\"\n"
+	want = "id,price,secret,auto_renew,at\na,6.99,s,true,2026-03-11T04:00:00Z\ngrößer,1234.50,,false,\n\"x\x1b[31m\ny\",-1.0,s,,b c\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
 	}
@@ -107,14 +107,52 @@ func TestInvoiceTotals(t *testing.T) {
 		var got any
 		footer := invoiceTotals(row.invoices)
 		if footer != nil {
-			got = footer[8]
+			got = footer[9]
 			g := invoiceGrid(row.invoices)
-			if len(footer) != len(g.columns) || g.columns[8].name != "total" {
+			if len(footer) != len(g.columns) || g.columns[9].name != "total" {
 				t.Errorf("%s: the footer does not fit the columns", row.name)
 			}
 		}
 		if got != row.want {
 			t.Errorf("%s: %v, want %v", row.name, got, row.want)
 		}
+	}
+}
+
+// Every currency has a column of its own.
+func TestCatalog(t *testing.T) {
+	catalog := api.Catalog{Effective: "2026-05", Minimum: map[string]string{"USD": "20.00", "EUR": "19.00"}, Types: []api.LicenseType{
+		{ID: "server", Family: "backup", Unit: "endpoint", Term: "monthly", Prices: map[string]string{"USD": "6.99", "EUR": "6.49"}, TrialDays: 14, Policy: "days-active"},
+		{ID: "rmm-connect", Unit: "administrator", Term: "monthly", Prices: map[string]string{"EUR": "45.00"}, Policy: "peak", Includes: []string{"connect", "chat"}, Closed: true},
+		{ID: "storage", Unit: "GiB-month", Term: "monthly", Prices: map[string]string{"USD": "0.0060"}, Policy: "metered", Meter: "storage_bytes", Aggregate: "average"},
+	}}
+	var b strings.Builder
+	writeCatalog(&b, catalog)
+	want := strings.Join([]string{
+		"from     2026-05",
+		"minimum  19.00 EUR, 20.00 USD",
+		"",
+		"ID           FAMILY  UNIT           TERM     PRICE EUR  PRICE USD  TRIAL DAYS  FREE UNITS  POLICY       CLOSED",
+		"server       backup  endpoint       monthly       6.49       6.99          14           0  days-active  no",
+		"rmm-connect  -       administrator  monthly      45.00          -           0           0  peak         yes",
+		"storage      -       GiB-month      monthly          -     0.0060           0           0  metered      no",
+		"",
+	}, "\n")
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+	b.Reset()
+	if err := writeCSV(&b, catalogGrid(catalog)); err != nil {
+		t.Fatal(err)
+	}
+	want = strings.Join([]string{
+		"effective,id,family,unit,term,price_EUR,price_USD,trial_days,free_units,policy,meter,aggregate,includes,requires,included_units,release_lock_days,closed",
+		"2026-05,server,backup,endpoint,monthly,6.49,6.99,14,0,days-active,,,,,0,0,false",
+		"2026-05,rmm-connect,,administrator,monthly,45.00,,0,0,peak,,,connect chat,,0,0,true",
+		"2026-05,storage,,GiB-month,monthly,,0.0060,0,0,metered,storage_bytes,average,,,0,0,false",
+		"",
+	}, "\n")
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
 	}
 }

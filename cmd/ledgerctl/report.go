@@ -273,6 +273,9 @@ func (r reported) String() string {
 func (r reported) reason() string {
 	text := r.Detail
 	for _, e := range r.Errors {
+		if e.Message == r.Detail {
+			continue
+		}
 		text += "; " + strings.TrimPrefix(e.Location+": "+e.Message, ": ")
 	}
 	return strings.TrimPrefix(text, "; ")

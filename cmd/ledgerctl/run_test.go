@@ -136,7 +136,7 @@ func everyCommand() []struct{ args, expect string } {
 		{"invoice list --month 2026-03", `
 			> GET /v1/providers/acme/invoices?month=2026-03
 			< 200
-			< {"invoices":[` + invoice + totals + `]}`},
+			< {"invoices":[` + invoice + `"lines":[],` + totals + `]}`},
 		{"invoice show S-000001", `
 			> GET /v1/providers/acme/invoices/S-000001
 			< 200

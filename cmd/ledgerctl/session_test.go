@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -37,38 +39,76 @@ func (m leakChecked) Run() int {
 // and nothing else; what a real ledger chooses (ids, positions, digests) a session captures.
 //
 //	capture REGEXP NAME...          puts what the groups match in stdout into variables
+//	replace OLD NEW FILE            replaces a text in a file, which must have it
 //	exits CODE PROGRAM ARGUMENT...  runs a program that must end with this code
 //
-// With LEDGERCTL_UPDATE set, what cmp compares is written anew instead.
+// With LEDGERCTL_UPDATE set, what cmp compares is written anew instead. With LEDGERCTL_LEDGERD, the path of a program
+// ledgerd, every session has a ledger of its own instead of the fake.
 func TestSessions(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			text, err := os.ReadFile(filepath.Join(env.WorkDir, "ledger"))
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-			exchanges, err := parseTranscript(string(text))
-			if err != nil {
-				return err
-			}
-			ledger := newFakeLedger(exchanges)
-			env.Defer(func() {
-				if err := ledger.finish(); err != nil {
-					env.T().Fatal(err)
-				}
-			})
-			file := filepath.Join(env.WorkDir, "operator.token")
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // with -race every process would wait a second at its end
-			env.Setenv("SERVER", ledger.URL)
-			env.Setenv("TOKEN_FILE", file)
-			return os.WriteFile(file, []byte(testToken+"\n"), 0o600)
+			if program := os.Getenv("LEDGERCTL_LEDGERD"); program != "" {
+				return startLedger(env, program)
+			}
+			return startFake(env)
 		},
 		UpdateScripts: os.Getenv("LEDGERCTL_UPDATE") != "",
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "exits": exits},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "replace": replace, "exits": exits},
 	})
+}
+
+// startFake gives a session a ledger that plays its file "ledger".
+func startFake(env *testscript.Env) error {
+	text, err := os.ReadFile(filepath.Join(env.WorkDir, "ledger"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	exchanges, err := parseTranscript(string(text))
+	if err != nil {
+		return err
+	}
+	ledger := newFakeLedger(exchanges)
+	env.Defer(func() {
+		if err := ledger.finish(); err != nil {
+			env.T().Fatal(err)
+		}
+	})
+	file := filepath.Join(env.WorkDir, "operator.token")
+	env.Setenv("SERVER", ledger.URL)
+	env.Setenv("TOKEN_FILE", file)
+	return os.WriteFile(file, []byte(testToken+"\n"), 0o600)
+}
+
+// startLedger gives a session a real ledger of its own: the program ledgerd.
+func startLedger(env *testscript.Env, program string) error {
+	data := filepath.Join(env.WorkDir, "data")
+	cmd := exec.Command(program, "--data", data, "--test-clock", "2026-03-01T00:00:00Z", "--http", "127.0.0.1:0")
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	env.Defer(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			env.T().Fatal("ledgerd: ", err)
+		}
+	})
+	address := regexp.MustCompile(`open at (http://[^/ ]+)/v1`)
+	for lines := bufio.NewScanner(output); lines.Scan(); {
+		if found := address.FindStringSubmatch(lines.Text()); found != nil {
+			env.Setenv("SERVER", found[1])
+			env.Setenv("TOKEN_FILE", filepath.Join(data, "operator.token"))
+			return nil
+		}
+	}
+	return errors.New("ledgerd did not say where it is open")
 }
 
 func capture(ts *testscript.TestScript, _ bool, args []string) {
@@ -81,6 +121,14 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 	for i, name := range args[1:] {
 		ts.Setenv(name, groups[i+1])
 	}
+}
+
+func replace(ts *testscript.TestScript, _ bool, args []string) {
+	before := ts.ReadFile(args[2])
+	if !strings.Contains(before, args[0]) {
+		ts.Fatalf("%s has no %s", args[2], args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.ReplaceAll(before, args[0], args[1])), 0o600))
 }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {

@@ -52,7 +52,11 @@ row for each company, endpoint, day or month, or for several of them at once.`,
 func usageGrid(groupBy []string, rows []api.UsageRow) grid {
 	var g grid
 	for _, name := range []string{"company", "endpoint", "day", "month"} {
-		g.columns = append(g.columns, column{name: name, extra: !slices.Contains(groupBy, name)})
+		if slices.Contains(groupBy, name) {
+			g.columns = append(g.columns, left(name)...)
+		} else {
+			g.columns = append(g.columns, programs(name)...)
+		}
 	}
 	g.columns = slices.Concat(g.columns, left("meter"), right("value"))
 	for _, r := range rows {
@@ -94,10 +98,11 @@ for each metered or peak type. The costs add up to the statement's subtotal.`,
 
 func usageHistoryGrid(rows []api.UsageHistoryRow) grid {
 	g := grid{columns: slices.Concat(
-		left("license license_type company assignee status activated deactivated"),
+		left("license license_type company"), assigneeColumns(), left("status activated deactivated"),
 		right("days_active billed_days cost"), left("currency"))}
 	for _, r := range rows {
-		g.add(r.License, r.LicenseType, r.Company, assigneeCell(r.Assignee), r.Status, r.Activated, r.Deactivated, r.DaysActive, r.BilledDays, r.Cost, r.Currency)
+		assignee, kind, id := assigneeCells(r.Assignee)
+		g.add(r.License, r.LicenseType, r.Company, assignee, kind, id, r.Status, r.Activated, r.Deactivated, r.DaysActive, r.BilledDays, r.Cost, r.Currency)
 	}
 	return g
 }
