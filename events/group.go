@@ -6,6 +6,8 @@ type GroupApplied struct {
 	Refused []GroupRefusal `json:"refused,omitempty"`
 	// Unchanged are licenses that were as the action wants them.
 	Unchanged []string `json:"unchanged,omitempty"`
+	// Pages is how many commands the whole action took, where it took more than this one.
+	Pages int `json:"pages,omitempty"`
 }
 
 // GroupRefusal says why one license of a group was left as it is.

@@ -131,6 +131,7 @@ func Samples() []events.Event {
 			Unchanged: []string{another.ID},
 		}},
 		{Data: &events.GroupApplied{Action: events.GroupAutoRenewOff, Unchanged: []string{bought.ID, another.ID}}},
+		{Data: &events.GroupApplied{Action: events.GroupRelease, Pages: 3}},
 
 		{Data: &events.UsageRecorded{
 			Agent: "pc-17", Seq: 42, Company: "globex", Digest: events.DigestReadings(readings), Readings: readings,

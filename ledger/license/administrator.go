@@ -7,7 +7,10 @@ import (
 )
 
 // Permissions that an administrator may have (domain L14).
-var permissions = []string{"keys.activate", "licenses.buy", "licenses.manage", "usage.history"}
+var permissions = []string{"keys.activate", buyLicenses, "licenses.manage", "usage.history"}
+
+// buyLicenses is the permission for whatever starts a paid license.
+const buyLicenses = "licenses.buy"
 
 // SetAdministrator makes a person an administrator, or replaces their permissions.
 type SetAdministrator struct {

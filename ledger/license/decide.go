@@ -24,6 +24,8 @@ type Facts struct {
 	Spool *Spool
 	// Opened says that the ledger has its entry 0.
 	Opened bool
+	// NoBuy says that the caller may not start paid licenses (domain L14).
+	NoBuy bool
 }
 
 // Decision is what follows from a command.
@@ -46,10 +48,29 @@ func Decide(s *State, body Body, f Facts) (Decision, error) {
 		d.closeMonths()
 	}
 	err := body.decide(d)
+	if err == nil && f.NoBuy && buys(d.events) {
+		err = &Refusal{Code: PermissionDenied, Permission: buyLicenses, Message: "the permission " + buyLicenses + " is missing"}
+	}
 	if err != nil {
 		return Decision{Due: d.due}, err
 	}
 	return Decision{Due: d.due, Events: d.events, Duplicate: d.duplicate, Group: d.group}, nil
+}
+
+// buys says whether events of a command start a paid license: it is bought, or takes the place of one of another type.
+// What falls due was consented to before.
+func buys(evs []events.Event) bool {
+	for i := range evs {
+		switch d := evs[i].Data.(type) {
+		case *events.LicenseBought:
+			return true
+		case *events.LicenseChanged:
+			if d.License.Status == events.Paid {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // decider is a decision under way: a fork of the state that has seen all events so far.

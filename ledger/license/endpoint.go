@@ -84,8 +84,8 @@ func (c Install) decide(d *decider) error {
 // licenseInstalled sees to it that an endpoint with an agent has a license: the one it holds, its trial, or where the company has
 // consented once and for all, one that is allocated. Else somebody has to decide.
 func (d *decider) licenseInstalled(t events.Type, company *events.CompanySet, a events.Assignee) error {
-	if d.canHold(t, a) != nil {
-		return nil // it is served already
+	if d.held(a, t.ID) != nil || d.canHold(t, a) != nil {
+		return nil // it is served already, by its trial too
 	}
 	e, _ := d.state.Endpoint(a.ID)
 	if t.TrialDays > 0 && !t.Closed && !d.state.hadTrial(a, t.ID) {

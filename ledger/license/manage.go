@@ -187,6 +187,9 @@ const MaxGroup = 1000
 type Group struct {
 	Action   events.GroupAction
 	Licenses []string
+	// Pages is how many commands the whole action takes, of which this is one; 0 or 1 where it is the only one. Each of
+	// several is recorded even if it changes nothing, so that a repetition finds all of them.
+	Pages int
 }
 
 func (c Group) decide(d *decider) error {
@@ -214,6 +217,9 @@ func (c Group) decide(d *decider) error {
 		d.settle(id)
 	}
 	applied := &events.GroupApplied{Action: c.Action}
+	if c.Pages > 1 {
+		applied.Pages = c.Pages
+	}
 	for _, id := range c.Licenses {
 		n := len(d.events)
 		err := one(id).decide(d)
@@ -224,7 +230,7 @@ func (c Group) decide(d *decider) error {
 			applied.Unchanged = append(applied.Unchanged, id)
 		}
 	}
-	if len(d.events) > 0 {
+	if len(d.events) > 0 || applied.Pages > 0 {
 		d.emit(applied)
 	} else {
 		d.group = applied // nothing is recorded; the answer still says why
