@@ -52,7 +52,8 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 		return fmt.Errorf("open the HTTP door: %w", err)
 	}
 	defer listener.Close()
-	doors, err := auth.Open(filepath.Join(c.data, "operator.token"), nil)
+	recorded := &auth.Recorded{}
+	doors, err := auth.Open(filepath.Join(c.data, "operator.token"), recorded)
 	if err != nil {
 		return err
 	}
@@ -68,6 +69,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	if err != nil {
 		return err
 	}
+	recorded.Use(d.licenses)
 	registry := prometheus.NewRegistry()
 	reports, err := intake.Start(intake.Config{Conn: d.doors, Ledger: d.sequencer, Logger: logger})
 	if err != nil {
@@ -121,6 +123,9 @@ func (d *daemon) httpConfig(doors *auth.Verifier, people *names.Store, registry 
 	config := httpapi.Config{
 		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices,
 		Clock: d.time, Auth: doors, Names: people, Logger: d.logger, Registry: registry, Ready: d.ready, Stats: d.sequencer.Stats,
+	}
+	if d.server != nil {
+		config.Disconnect = d.server.Disconnect
 	}
 	if d.clock.Test != nil {
 		config.Mover = mover{d.clock, d.stores()}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,6 +18,7 @@ import (
 
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/events"
+	"licenseledger/ledger"
 	"licenseledger/ledger/api"
 )
 
@@ -137,6 +140,9 @@ func (s *server) authenticate(r *http.Request) (auth.Principal, error) {
 	}
 	who, err := s.Auth.Verify(strings.TrimSpace(token))
 	if err != nil {
+		if !errors.Is(err, auth.ErrUnauthenticated) {
+			return who, fmt.Errorf("%w: %w", ledger.ErrUnavailable, err)
+		}
 		return who, api.NewProblem(api.CodeUnauthenticated, "the token is not known: it is mistyped, or was revoked")
 	}
 	return who, nil
