@@ -51,12 +51,13 @@ type Config struct {
 	Registry *prometheus.Registry // optional; others may have registered metrics of their own
 	Stats    func() ledger.Stats  // optional: the sequencer's, for metrics
 	Ready    func() error         // optional: what else stands in the way of serving
-	// Disconnect is optional: it ends the NATS connections of an agent whose token was revoked.
-	Disconnect func(provider, agent string) error
 	Random   io.Reader            // optional: crypto/rand
 
 	Timeout  time.Duration // optional: how long a change waits for its outcome; 30 s
 	ReadWait time.Duration // optional: how long a read waits for the entry that it must have seen; 10 s
+
+	// Disconnect, which is optional, ends the NATS connections of an agent whose token was revoked.
+	Disconnect func(provider, agent string) error
 }
 
 func (c *Config) check() error {
