@@ -166,7 +166,9 @@ func (c RemoveEndpoint) decide(d *decider) error {
 	a := events.Assignee{Kind: events.Endpoint, ID: c.Endpoint}
 	d.settleHeld(a)
 	for l := range d.state.holdings(a) {
-		d.release(*l)
+		if l.Serving() { // sockets end with their vm-server
+			d.release(*l)
+		}
 	}
 	d.emit(&events.EndpointRemoved{Endpoint: c.Endpoint, Company: e.Company})
 	return nil

@@ -88,3 +88,24 @@ func TestL11GroupPages(t *testing.T) {
 		t.Errorf("one of two pages: %+v", evs)
 	}
 }
+
+// What ends with something else is not ended again.
+func TestRemoveEndpointReleasesOnce(t *testing.T) {
+	s := story(t, "2026-01-10T10:00:00Z")
+	s.Do("acme", give("vm-1", "vm-server"))
+	s.Do("acme", license.Install{Endpoint: "vm-1", Company: "globex", Type: "vm-server", Sockets: 4})
+	count := make(map[string]int)
+	for _, ev := range s.Do("acme", license.RemoveEndpoint{Endpoint: "vm-1"}) {
+		if d, ok := ev.Data.(*events.LicenseReleased); ok {
+			count[d.License.ID]++
+		}
+	}
+	if len(count) != 3 {
+		t.Errorf("%d licenses were released", len(count))
+	}
+	for id, n := range count {
+		if n != 1 {
+			t.Errorf("%s was released %d times", id, n)
+		}
+	}
+}

@@ -120,7 +120,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	s.api = humago.New(s.mux, s.document())
 	for _, family := range []func(){
-		s.providers, s.companies, s.payments, s.endpoints, s.grid, s.licenseChanges, s.usage, s.history, s.invoices, s.catalog, s.clock, s.outside,
+		s.providers, s.companies, s.administrators, s.tokens, s.payments, s.endpoints, s.endpointChanges,
+		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
+		s.usage, s.history, s.invoices, s.catalog, s.clock, s.outside,
 	} {
 		family()
 	}
