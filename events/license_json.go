@@ -43,6 +43,16 @@ func (p *printer) license(l *License) {
 		p.literal(`,"billed_from":`)
 		p.date(l.BilledFrom)
 	}
+	if l.Trialed {
+		p.literal(`,"trialed":true`)
+	}
+	if l.Announced {
+		p.literal(`,"announced":true`)
+	}
+	if l.Lapsed != "" {
+		p.literal(`,"lapsed":`)
+		p.string(string(l.Lapsed))
+	}
 	p.literal(`}`)
 }
 
@@ -82,6 +92,11 @@ func (s *scanner) license(l *License) {
 			s.fail("an empty date")
 		}
 	}
+	l.Trialed = s.has(`,"trialed":true`)
+	l.Announced = s.has(`,"announced":true`)
+	if s.has(`,"lapsed":`) {
+		l.Lapsed = Lapse(s.filled())
+	}
 	s.literal(`}`)
 }
 
@@ -115,6 +130,10 @@ func (s *scanner) bare(l *License) {
 func (p *printer) allocated(d *LicenseAllocated) {
 	p.literal(`{"source":`)
 	p.string(string(d.Source))
+	if d.Follows != "" {
+		p.literal(`,"follows":`)
+		p.string(d.Follows)
+	}
 	p.literal(`,"license":`)
 	p.license(&d.License)
 	p.literal(`}`)
@@ -122,7 +141,10 @@ func (p *printer) allocated(d *LicenseAllocated) {
 
 func (s *scanner) allocated(d *LicenseAllocated) {
 	s.literal(`{"source":`)
-	d.Source = oneOf(s, FromCompanyPool, FromGlobalPool, BoughtOnTheSpot, ByID)
+	d.Source = oneOf(s, FromCompanyPool, FromGlobalPool, BoughtOnTheSpot, ByID, Renewed)
+	if s.has(`,"follows":`) {
+		d.Follows = s.filled()
+	}
 	s.literal(`,"license":`)
 	s.license(&d.License)
 	s.literal(`}`)

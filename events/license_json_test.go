@@ -42,6 +42,7 @@ func licenses(r *rand.Rand, n int) []events.License {
 			Assignee:  events.Assignee{Kind: events.AssigneeKind(pick("", "endpoint", "domain-user", "odd")), ID: text()},
 			AutoRenew: r.IntN(2) == 0, Created: at(), ExpiresAt: at(),
 			BilledFrom: []events.Date{0, 0, 1, -1, 20485, -719528, 2932896}[r.IntN(7)],
+			Trialed:    r.IntN(2) == 0, Announced: r.IntN(2) == 0, Lapsed: events.Lapse(pick("", "", "assigned", "free", "odd")),
 		}
 	}
 	return list
@@ -49,13 +50,13 @@ func licenses(r *rand.Rand, n int) []events.License {
 
 // The kinds that are written by hand are written as encoding/json would write them.
 func TestLicensesAreWrittenAsJSON(t *testing.T) {
-	if n := reflect.TypeFor[events.License]().NumField(); n != 11 {
+	if n := reflect.TypeFor[events.License]().NumField(); n != 14 {
 		t.Fatalf("a license has %d fields: teach license_json.go the new one, and the licenses of this test", n)
 	}
 	for _, l := range licenses(rand.New(rand.NewPCG(1, 1)), 2000) {
 		for _, d := range []events.Data{
 			&events.LicenseBought{License: l}, &events.LicenseReleased{License: l}, &events.LicenseRenewed{License: l},
-			&events.LicenseAllocated{Source: events.ByID, License: l}, &events.LicenseAllocated{Source: "ö", License: l},
+			&events.LicenseAllocated{Source: events.ByID, License: l}, &events.LicenseAllocated{Source: "ö", Follows: l.Pool, License: l},
 			&events.LicenseExpired{Reason: events.AutoRenewOff, License: l}, &events.LicenseExpired{License: l},
 		} {
 			got, err := events.AppendEvent(nil, &events.Event{Data: d})

@@ -55,14 +55,6 @@ const (
 	CompanyPool PoolRule = "company"
 )
 
-// EndpointSet makes an endpoint known or changes what is known of it.
-type EndpointSet struct {
-	Endpoint string `json:"endpoint"`
-	Company  string `json:"company"`
-	Name     string `json:"name,omitempty"` // for display
-	Sockets  int    `json:"sockets,omitempty"`
-}
-
 // Kind is "provider.set.v1".
 func (*ProviderSet) Kind() string { return "provider.set.v1" }
 
@@ -74,6 +66,3 @@ func (*PaymentMethodRemoved) Kind() string { return "payment-method.removed.v1" 
 
 // Kind is "company.set.v1".
 func (*CompanySet) Kind() string { return "company.set.v1" }
-
-// Kind is "endpoint.set.v1".
-func (*EndpointSet) Kind() string { return "endpoint.set.v1" }

@@ -21,7 +21,9 @@ type Command struct {
 	Seed events.Seed
 	// DryRun decides and answers, and records nothing but what was due anyway.
 	DryRun bool
-	Body   license.Body
+	// NoBuy says that the caller may not buy: the command is refused if it would start a paid license (domain L14).
+	NoBuy bool
+	Body  license.Body
 }
 
 // Receipt is the answer to a command.
@@ -33,6 +35,8 @@ type Receipt struct {
 	Events []events.Event
 	// Duplicate says that the command, or the report, had been recorded before.
 	Duplicate bool
+	// Group says what a group action that changed nothing could not do; one that did something says it among its events.
+	Group *events.GroupApplied
 }
 
 // Errors of [Sequencer.Submit], beside [*license.Refusal].

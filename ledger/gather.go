@@ -25,7 +25,7 @@ func (q *Sequencer) decide(r *request) {
 	if now.Before(q.sys.Time) {
 		now = q.sys.Time
 	}
-	f := license.Facts{Provider: r.Provider, Now: now, Catalogs: q.sys.Catalogs, IDs: events.NewIDs(r.Seed, now), Opened: q.sys.Ledger != ""}
+	f := license.Facts{Provider: r.Provider, Now: now, Catalogs: q.sys.Catalogs, IDs: events.NewIDs(r.Seed, now), Opened: q.sys.Ledger != "", NoBuy: r.NoBuy}
 	if _, opens := r.Body.(license.Open); !opens && !f.Opened {
 		q.reply(r, answer{err: fmt.Errorf("%w: the ledger is not open yet", ErrUnavailable)})
 		return
@@ -63,7 +63,7 @@ func (q *Sequencer) decide(r *request) {
 	}
 	r.refusal = err
 	if err == nil {
-		r.receipt.Events, r.receipt.Duplicate = d.Events, d.Duplicate
+		r.receipt.Events, r.receipt.Duplicate, r.receipt.Group = d.Events, d.Duplicate, d.Group
 		if r.DryRun {
 			r.receipt.Entry = 0
 		} else if len(d.Events) == 0 && p != nil {

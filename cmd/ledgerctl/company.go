@@ -97,13 +97,10 @@ func companyGrid(companies ...api.Company) grid {
 	return g
 }
 
-// allowedTypes tells a company that may use every type from one that may use none.
+// allowedTypes says what no list stands for.
 func allowedTypes(types []string) any {
-	switch {
-	case types == nil:
+	if len(types) == 0 {
 		return "all"
-	case len(types) == 0:
-		return "none"
 	}
 	return types
 }

@@ -9,7 +9,8 @@ import (
 )
 
 func (c *cli) endpointCommands() *cobra.Command {
-	return c.family("endpoint", "Machines with the backup agent", c.endpointList(), c.endpointShow())
+	return c.family("endpoint", "Machines with the backup agent",
+		c.endpointInstall(), c.endpointMove(), c.endpointRemove(), c.endpointList(), c.endpointShow())
 }
 
 func (c *cli) endpointList() *cobra.Command {

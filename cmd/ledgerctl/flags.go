@@ -236,6 +236,22 @@ func parseTime(text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s is not a time like 2026-03-11T04:00:00Z or a day like 2026-03-11", quoted(text))
 }
 
+// instantFlag is timeFlag for a moment of a query.
+func instantFlag(cmd *cobra.Command, into *api.Instant, name, usage string) {
+	cmd.Flags().Var((*instant)(into), name, usage)
+}
+
+type instant api.Instant
+
+func (i *instant) Type() string   { return "time" }
+func (i *instant) String() string { return string(*i) }
+
+func (i *instant) Set(text string) error {
+	t, err := parseTime(text)
+	*i = instant(api.At(t))
+	return err
+}
+
 // afterFlag is for reads of what has no past, readFlags for the others.
 func afterFlag(cmd *cobra.Command, o *api.ReadOptions) {
 	cmd.Flags().Uint64Var(&o.After, "after", 0, "wait, at most 10 s, until the answer has seen the entry at this `POSITION`")

@@ -14,7 +14,8 @@ import (
 
 func (c *cli) licenseCommands() *cobra.Command {
 	return c.family("license", "Monthly licenses: buy, hand out, release, list",
-		c.licenseBuy(), c.licenseList(), c.licenseShow(), c.licenseAllocate(), c.licenseRelease(), c.licenseCounters())
+		c.licenseBuy(), c.licenseList(), c.licenseShow(), c.licenseAllocate(), c.licenseUnassign(), c.licenseChange(), c.licenseRelease(),
+		c.licenseRenew(), c.licenseAutoRenew(), c.licenseGroup(), c.licenseCounters())
 }
 
 func (c *cli) licenseBuy() *cobra.Command {

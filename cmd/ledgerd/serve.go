@@ -70,7 +70,8 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 		return err
 	}
 	defer people.Close()
-	doors, err := auth.Open(filepath.Join(c.data, "operator.token"), nil)
+	recorded := &auth.Recorded{}
+	doors, err := auth.Open(filepath.Join(c.data, "operator.token"), recorded)
 	if err != nil {
 		return err
 	}
@@ -84,6 +85,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 		}
 		return err
 	}
+	recorded.Use(d.licenses)
 	reports, err := intake.Start(intake.Config{Conn: d.doors, Ledger: d.sequencer, Logger: logger})
 	if err != nil {
 		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
@@ -93,6 +95,9 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	config := httpapi.Config{
 		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices, Clock: d.time, Auth: doors, Names: people,
 		Logger: logger, Registry: prometheus.NewRegistry(), Ready: d.ready, Stats: d.sequencer.Stats, Intake: reports.Stats,
+	}
+	if d.server != nil {
+		config.Disconnect = d.server.Disconnect
 	}
 	if d.clock.Test != nil {
 		config.Mover = mover(func(ctx context.Context, t time.Time) (uint64, error) { return d.move(ctx, clockCtx, t) })

@@ -15,9 +15,11 @@ import (
 const Span = 180 * 24 * time.Hour
 
 // History makes the first n entries of a ledger, as its rules would allow them, spread over [Span]: it is opened; providers with
-// companies and endpoints come; licenses are bought, allocated, released, renewed and expire; agents report usage, skip numbers, send them
-// late or give them up, and are reinstalled; catalogs are published; months are closed before anything later touches their provider (domain
-// D4). Statements are not issued: their digests would have to be computed.
+// companies, endpoints, administrators and tokens come; licenses are bought, allocated, unassigned, changed, released, renewed and
+// expire; agents start trials, which are announced to end and end; endpoints move between companies and go; agents report usage, skip
+// numbers, send them late or give them up, and are reinstalled; catalogs are published; closed months are corrected. What falls due happens
+// before anything later touches its provider (domain D4). Statements are not issued, for their digests would have to be computed;
+// so there are no outcomes of charges either.
 func History(seed uint64, n int) []events.Entry {
 	h := &history{
 		rand: rand.New(rand.NewPCG(seed, 0)), now: Time("2026-01-15T08:00:00Z"), n: n, entries: make([]events.Entry, 0, n),
@@ -44,7 +46,18 @@ var steps = []struct {
 	{8, (*history).buy},
 	{1, (*history).buyInParts},
 	{20, (*history).allocate},
+	{8, (*history).install},
+	{4, (*history).unassign},
+	{4, (*history).change},
+	{3, (*history).autoRenew},
+	{1, (*history).group},
 	{6, (*history).release},
+	{3, (*history).moveEndpoint},
+	{1, (*history).removeEndpoint},
+	{1, (*history).setAdministrator},
+	{1, (*history).issueToken},
+	{1, (*history).revokeToken},
+	{1, (*history).adjust},
 	{50, (*history).report},
 	{4, (*history).fillGap},
 	{1, (*history).reinstall},
@@ -75,12 +88,17 @@ type history struct {
 // provider is the state that the steps go by. What its pointers lead to stands in entries and is replaced, never changed.
 type provider struct {
 	name      string
+	currency  string
 	pays      bool
+	created   events.Month
 	open      events.Month // the first month that is not closed
 	companies []*events.CompanySet
 	endpoints []*events.EndpointSet
 	licenses  []events.License // in the order in which they were created
 	agents    []*agent         // of the endpoints, in their order
+	tried     map[string]bool  // endpoint and type: has had its trial
+	admins    []string
+	tokens    []string
 }
 
 // agent numbers its reports in its spool.
@@ -146,51 +164,72 @@ func (h *history) wait() {
 		until = events.Stamp(h.now.Add(time.Duration(h.rand.Int64N(2 * int64(Span) / int64(h.n)))))
 	}
 	for len(h.providers) > 0 {
-		p := slices.MinFunc(h.providers, func(a, b *provider) int { return int(a.open - b.open) })
-		if p.open.End().After(until) {
+		p := slices.MinFunc(h.providers, func(a, b *provider) int { return a.nextDue().Compare(b.nextDue()) })
+		at := p.nextDue()
+		if at.After(until) {
 			break
 		}
-		h.closeMonth(p, until)
+		if h.now.Before(at) {
+			h.now = at
+			if late := min(until.Sub(at), 5*time.Second); late > 0 && h.chance(50) {
+				h.now = events.Stamp(at.Add(time.Duration(h.rand.Int64N(int64(late)))))
+			}
+		}
+		if at.Equal(p.open.End()) {
+			h.due(p, at, &events.MonthClosed{Month: p.open})
+			p.open++
+		}
+		h.settle(p, at)
 	}
 	h.now = until
 }
 
-// closeMonth closes a month that is over, then renews or ends the licenses in pages, as the clock does.
-func (h *history) closeMonth(p *provider, until time.Time) {
-	end := p.open.End()
-	if h.now.Before(end) {
-		h.now = end
-		if late := min(until.Sub(end), 5*time.Second); late > 0 && h.chance(50) {
-			h.now = events.Stamp(end.Add(time.Duration(h.rand.Int64N(int64(late)))))
+// nextDue is when something happens to the provider by itself.
+func (p *provider) nextDue() time.Time {
+	at := p.open.End()
+	for i := range p.licenses {
+		if l := &p.licenses[i]; l.Status.InForce() && l.NextDue().Before(at) {
+			at = l.NextDue()
 		}
 	}
-	h.due(p, end, &events.MonthClosed{Month: p.open})
-	p.open++
+	return at
+}
+
+// settle lets happen to the licenses what is due at a time, in pages, as the clock does.
+func (h *history) settle(p *provider, at time.Time) {
 	const page = 25
-	var ends []events.Data
+	var happened []events.Data
 	for i := range p.licenses {
 		l := &p.licenses[i]
-		if !l.Status.InForce() || l.ExpiresAt.After(end) {
+		if !l.Status.InForce() || l.NextDue().After(at) {
 			continue
 		}
 		switch {
+		case l.NextDue().Before(l.ExpiresAt):
+			l.Announced = true
+			happened = append(happened, &events.LicenseTrialEnding{
+				WillConvert: l.AutoRenew && p.pays, Price: Money("6.99"), Charge: Money("1.80"), Currency: p.currency, License: *l,
+			})
+		case l.AutoRenew && p.pays && l.Status == events.Trial:
+			l.Status, l.ExpiresAt = events.Paid, events.MonthOf(at).End()
+			happened = append(happened, &events.LicenseConverted{License: *l})
 		case l.AutoRenew && p.pays:
-			l.ExpiresAt = p.open.End()
-			ends = append(ends, &events.LicenseRenewed{License: *l})
+			l.ExpiresAt = events.MonthOf(at).End()
+			happened = append(happened, &events.LicenseRenewed{License: *l})
 		default:
 			reason := events.NoPaymentMethod
 			if !l.AutoRenew {
 				reason = events.AutoRenewOff
 			}
 			l.Status, l.Assigned = events.Expired, false
-			ends = append(ends, &events.LicenseExpired{Reason: reason, License: *l})
+			happened = append(happened, &events.LicenseExpired{Reason: reason, License: *l})
 		}
-		if len(ends) == page {
-			h.due(p, end, ends...)
-			ends = nil
+		if len(happened) == page {
+			h.due(p, at, happened...)
+			happened = nil
 		}
 	}
-	h.due(p, end, ends...)
+	h.due(p, at, happened...)
 }
 
 func (h *history) step() {
@@ -212,9 +251,12 @@ func (h *history) step() {
 }
 
 func (h *history) newProvider() {
-	p := &provider{name: h.name("provider"), open: events.MonthOf(h.now), pays: true}
+	p := &provider{
+		name: h.name("provider"), currency: pick(h, []string{"USD", "USD", "EUR"}), open: events.MonthOf(h.now), created: events.MonthOf(h.now),
+		pays: true, tried: map[string]bool{},
+	}
 	h.providers = append(h.providers, p)
-	h.command("operator", p.name, &events.ProviderSet{Name: "The " + p.name, Currency: pick(h, []string{"USD", "USD", "EUR"})})
+	h.command("operator", p.name, &events.ProviderSet{Name: "The " + p.name, Currency: p.currency})
 	h.command("operator", p.name, &events.PaymentMethodSet{System: "fastspring", Account: h.name("account"), Status: events.PaymentActive})
 	h.setCompany(p)
 }
@@ -344,7 +386,7 @@ func (h *history) allocate(p *provider) {
 		if len(p.endpoints) > 0 && h.chance(70) {
 			e := pick(h, p.endpoints)
 			to.ID = e.Endpoint
-			c = p.companies[slices.IndexFunc(p.companies, func(c *events.CompanySet) bool { return c.Company == e.Company })]
+			c = p.company(e.Company)
 			if !mayUse(c, what.licenseType) {
 				return
 			}
@@ -356,9 +398,13 @@ func (h *history) allocate(p *provider) {
 	case events.Branding:
 		to.ID = h.name("brand")
 	}
-	for _, l := range p.licenses {
+	trial := -1
+	for i, l := range p.licenses {
 		if l.Serving() && l.Type == what.licenseType && l.Assignee == to {
-			return // it holds one
+			if l.Status == events.Paid {
+				return // it holds one
+			}
+			trial = i
 		}
 	}
 	free := func(pool string) int {
@@ -385,16 +431,233 @@ func (h *history) allocate(p *provider) {
 		to.ID, data = e.Endpoint, append(data, e)
 	}
 	l := &p.licenses[at]
+	if trial >= 0 { // a paid license may take its place (domain L2)
+		t := &p.licenses[trial]
+		t.Status, t.Assigned, t.ExpiresAt = events.Released, false, h.now
+		data = append(data, &events.LicenseReplaced{By: l.ID, License: *t})
+	}
 	l.Company, l.Assigned, l.Assignee = c.Company, true, to
 	h.command("operator", p.name, append(data, &events.LicenseAllocated{Source: source, License: *l})...)
 }
 
-func (h *history) release(p *provider) {
+// company finds a company of the provider.
+func (p *provider) company(id string) *events.CompanySet {
+	return p.companies[slices.IndexFunc(p.companies, func(c *events.CompanySet) bool { return c.Company == id })]
+}
+
+// holds says whether an assignee holds a license of the type.
+func (p *provider) holds(a events.Assignee, licenseType string) bool {
+	return slices.ContainsFunc(p.licenses, func(l events.License) bool { return l.Serving() && l.Type == licenseType && l.Assignee == a })
+}
+
+// install says that an agent was installed: a trial starts, once per endpoint and type (domain L1); after it, somebody has to decide.
+func (h *history) install(p *provider) {
+	var data []events.Data
+	at := len(p.endpoints)
+	if at == 0 || h.chance(60) {
+		data = append(data, h.newEndpoint(p, pick(h, p.companies).Company))
+	} else {
+		at = h.rand.IntN(at)
+	}
+	e, licenseType := p.endpoints[at], pick(h, []string{"server", "desktop"})
+	to, tried := events.Assignee{Kind: events.Endpoint, ID: e.Endpoint}, e.Endpoint+"/"+licenseType
+	switch {
+	case !mayUse(p.company(e.Company), licenseType) || p.holds(to, licenseType):
+	case p.tried[tried] && e.Unlicensed == licenseType: // it is known already
+	case p.tried[tried]:
+		lacks := *e
+		lacks.Unlicensed = licenseType
+		p.endpoints[at] = &lacks
+		data = append(data, &lacks)
+	default:
+		p.tried[tried] = true
+		l := events.License{
+			ID: h.ids().Next(), Type: licenseType, Status: events.Trial, Pool: e.Company, Company: e.Company, Assigned: true, Assignee: to,
+			AutoRenew: true, Trialed: true, Created: h.now, ExpiresAt: h.now.Add(14 * 24 * time.Hour),
+		}
+		p.licenses = append(p.licenses, l)
+		data = append(data, &events.LicenseTrialStarted{License: l})
+	}
+	if len(data) > 0 {
+		h.command("operator", p.name, data...)
+	}
+}
+
+// some picks a license in force, or nil.
+func (h *history) some(p *provider) *events.License {
 	if len(p.licenses) == 0 {
+		return nil
+	}
+	if l := &p.licenses[h.rand.IntN(len(p.licenses))]; l.Status.InForce() {
+		return l
+	}
+	return nil
+}
+
+func (h *history) unassign(p *provider) {
+	if l := h.some(p); l != nil && l.Billable() {
+		l.Assigned = false
+		h.command("operator", p.name, &events.LicenseUnassigned{License: *l})
+	}
+}
+
+// change lets a license of the other endpoint type serve in a license's place (domain L6).
+func (h *history) change(p *provider) {
+	old := h.some(p)
+	if old == nil || old.Assignee.Kind != events.Endpoint || !old.Assigned || !p.pays {
 		return
 	}
-	l := &p.licenses[h.rand.IntN(len(p.licenses))]
-	if !l.Status.InForce() {
+	licenseType := "server"
+	if old.Type == licenseType {
+		licenseType = "desktop"
+	}
+	if p.holds(old.Assignee, licenseType) || !mayUse(p.company(old.Company), licenseType) {
+		return
+	}
+	fresh := *old
+	fresh.ID, fresh.Type, fresh.Created = h.ids().Next(), licenseType, h.now
+	if fresh.Status == events.Paid {
+		fresh.BilledFrom = events.DateOf(h.now) + 1
+	}
+	p.tried[fresh.Assignee.ID+"/"+licenseType] = p.tried[fresh.Assignee.ID+"/"+licenseType] || fresh.Trialed
+	old.Status, old.Assigned, old.ExpiresAt = events.Released, false, h.now
+	changed := []events.Data{&events.LicenseReplaced{By: fresh.ID, License: *old}, &events.LicenseChanged{From: old.ID, License: fresh}}
+	p.licenses = append(p.licenses, fresh)
+	h.command("operator", p.name, changed...)
+}
+
+func (h *history) autoRenew(p *provider) {
+	if l := h.some(p); l != nil {
+		l.AutoRenew = !l.AutoRenew
+		h.command("operator", p.name, &events.LicenseAutoRenewSet{License: *l})
+	}
+}
+
+// group switches the renewal of a few licenses off; what is not in force is refused (domain L11).
+func (h *history) group(p *provider) {
+	applied := &events.GroupApplied{Action: events.GroupAutoRenewOff}
+	var data []events.Data
+	for i := range p.licenses {
+		l := &p.licenses[i]
+		switch {
+		case !h.chance(10):
+		case !l.Status.InForce():
+			applied.Refused = append(applied.Refused, events.GroupRefusal{License: l.ID, Code: "license_closed"})
+		case !l.AutoRenew:
+			applied.Unchanged = append(applied.Unchanged, l.ID)
+		case len(data) < 20:
+			l.AutoRenew = false
+			data = append(data, &events.LicenseAutoRenewSet{License: *l})
+		}
+	}
+	if len(data) > 0 {
+		h.command("operator", p.name, append(data, applied)...)
+	}
+}
+
+// moveEndpoint lets an endpoint with its licenses belong to another company (domain L13).
+func (h *history) moveEndpoint(p *provider) {
+	if len(p.endpoints) == 0 {
+		return
+	}
+	at, to := h.rand.IntN(len(p.endpoints)), pick(h, p.companies)
+	e := *p.endpoints[at]
+	if e.Company == to.Company {
+		return
+	}
+	data := []events.Data{&events.EndpointMoved{Endpoint: e.Endpoint, From: e.Company, Company: to.Company}}
+	for _, i := range p.held(e.Endpoint) {
+		if !mayUse(to, p.licenses[i].Type) {
+			return
+		}
+	}
+	for _, i := range p.held(e.Endpoint) {
+		l := &p.licenses[i]
+		l.Company = to.Company
+		if l.Pool == e.Company {
+			l.Pool = to.Company
+		}
+		if l.Status == events.Paid {
+			l.BilledFrom = events.DateOf(h.now) + 1
+		}
+		data = append(data, &events.LicenseMoved{License: *l})
+	}
+	e.Company = to.Company
+	p.endpoints[at] = &e
+	h.command("operator", p.name, data...)
+}
+
+// held lists what serves an endpoint, by its place among the licenses.
+func (p *provider) held(endpoint string) (at []int) {
+	for i, l := range p.licenses {
+		if l.Serving() && l.Assignee == (events.Assignee{Kind: events.Endpoint, ID: endpoint}) {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+func (h *history) removeEndpoint(p *provider) {
+	if len(p.endpoints) < 2 {
+		return
+	}
+	at := h.rand.IntN(len(p.endpoints))
+	e := p.endpoints[at]
+	var data []events.Data
+	for _, i := range p.held(e.Endpoint) {
+		l := &p.licenses[i]
+		l.Status, l.Assigned, l.ExpiresAt = events.Released, false, h.now
+		data = append(data, &events.LicenseReleased{License: *l})
+	}
+	p.endpoints, p.agents = slices.Delete(p.endpoints, at, at+1), slices.Delete(p.agents, at, at+1)
+	h.command("operator", p.name, append(data, &events.EndpointRemoved{Endpoint: e.Endpoint, Company: e.Company})...)
+}
+
+func (h *history) setAdministrator(p *provider) {
+	id := h.pseudonym()
+	if len(p.admins) > 0 && h.chance(50) {
+		id = pick(h, p.admins)
+	} else {
+		p.admins = append(p.admins, id)
+	}
+	h.command("operator", p.name, &events.AdministratorSet{
+		Administrator: id, Permissions: pick(h, [][]string{{}, {"licenses.manage"}, {"licenses.buy", "licenses.manage"}}),
+	})
+}
+
+func (h *history) issueToken(p *provider) {
+	t := &events.TokenIssued{Token: h.ids().Next(), Holder: events.ProviderSubject}
+	t.Hash = sha256.Sum256([]byte(t.Token))
+	if len(p.admins) > 0 && h.chance(60) {
+		t.Holder, t.Subject = events.AdministratorSubject, pick(h, p.admins)
+	}
+	p.tokens = append(p.tokens, t.Token)
+	h.command("operator", p.name, t)
+}
+
+func (h *history) revokeToken(p *provider) {
+	if len(p.tokens) > 0 {
+		at := h.rand.IntN(len(p.tokens))
+		id := p.tokens[at]
+		p.tokens = slices.Delete(p.tokens, at, at+1)
+		h.command("operator", p.name, &events.TokenRevoked{Token: id})
+	}
+}
+
+// adjust corrects what a closed month came to (domain B5).
+func (h *history) adjust(p *provider) {
+	if p.open == p.created {
+		return
+	}
+	h.command("operator", p.name, &events.AdjustmentRecorded{
+		Month: p.open - 1, Company: pick(h, p.companies).Company, LicenseType: "server", Reason: "agreed",
+		Amount: Money(fmt.Sprintf("%d.%02d", h.rand.IntN(30)-15, 1+h.rand.IntN(99))),
+	})
+}
+
+func (h *history) release(p *provider) {
+	l := h.some(p)
+	if l == nil {
 		return
 	}
 	l.Status, l.Assigned, l.ExpiresAt = events.Released, false, h.now

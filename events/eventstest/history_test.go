@@ -20,6 +20,9 @@ type model struct {
 	companies map[string]*events.CompanySet
 	endpoints map[string]*events.EndpointSet
 	licenses  map[string]events.License
+	trials    map[string]bool // endpoint and type
+	admins    map[string]bool
+	tokens    map[string]bool
 	reports   map[string]bool // agent, spool and number
 	kinds     map[string]int
 }
@@ -29,7 +32,7 @@ func TestHistoryIsLegal(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			m := model{
 				map[string]events.Month{}, map[string]bool{}, map[string]*events.CompanySet{}, map[string]*events.EndpointSet{},
-				map[string]events.License{}, map[string]bool{}, map[string]int{},
+				map[string]events.License{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]int{},
 			}
 			entries := eventstest.History(seed, 600)
 			if len(entries) != 600 {
@@ -88,7 +91,44 @@ func (m *model) apply(t *testing.T, e *events.Entry) {
 			if m.companies[key+d.Company] == nil {
 				bad("endpoint %s of an unknown company", d.Endpoint)
 			}
+			if d.Unlicensed != "" && !m.trials[key+d.Endpoint+"/"+d.Unlicensed] {
+				bad("L1: endpoint %s could have a trial", d.Endpoint)
+			}
 			m.endpoints[key+d.Endpoint] = d
+		case *events.EndpointMoved:
+			if old := m.endpoints[key+d.Endpoint]; old == nil || old.Company != d.From || d.From == d.Company || m.companies[key+d.Company] == nil {
+				bad("L13: moved %+v", d)
+			}
+			m.endpoints[key+d.Endpoint] = &events.EndpointSet{Endpoint: d.Endpoint, Company: d.Company}
+		case *events.EndpointRemoved:
+			for _, l := range m.licenses {
+				if l.Serving() && l.Assignee == (events.Assignee{Kind: events.Endpoint, ID: d.Endpoint}) {
+					bad("endpoint %s is gone, but license %s serves it", d.Endpoint, l.ID)
+				}
+			}
+			delete(m.endpoints, key+d.Endpoint)
+		case *events.AdministratorSet:
+			m.admins[key+d.Administrator] = true
+		case *events.TokenIssued:
+			if d.Holder == events.AdministratorSubject && !m.admins[key+d.Subject] {
+				bad("a token of nobody")
+			}
+			m.tokens[d.Token] = true
+		case *events.TokenRevoked:
+			if !m.tokens[d.Token] {
+				bad("token %s is revoked, but was not there", d.Token)
+			}
+			delete(m.tokens, d.Token)
+		case *events.AdjustmentRecorded:
+			if d.Month >= m.closed[e.Provider] || d.Amount.IsZero() || d.Reason == "" {
+				bad("B5: adjusted %+v", d)
+			}
+		case *events.GroupApplied:
+			for _, r := range d.Refused {
+				if m.licenses[r.License].Status.InForce() {
+					bad("L11: refused %s", r.License)
+				}
+			}
 		case *events.CatalogPublished:
 			if d.Catalog.Effective <= events.MonthOf(e.Time) {
 				bad("C1: a catalog from %s", d.Catalog.Effective)
@@ -163,18 +203,65 @@ func (m *model) license(bad func(string, ...any), e *events.Entry, i int, l even
 			}
 		}
 		before.Company, before.Assigned, before.Assignee = l.Company, true, l.Assignee
-	case *events.LicenseReleased:
+	case *events.LicenseReleased, *events.LicenseReplaced:
 		if !before.Status.InForce() || !l.ExpiresAt.Equal(e.Time) {
-			bad("L7: released %+v", l)
+			bad("L6, L7: released %+v", l)
 		}
 		before.Status, before.Assigned, before.ExpiresAt = events.Released, false, l.ExpiresAt
+	case *events.LicenseTrialStarted:
+		trial := e.Provider + "/" + l.Assignee.ID + "/" + l.Type
+		if known || m.trials[trial] || l.Status != events.Trial || !l.Assigned || !l.Trialed || m.endpoints[e.Provider+"/"+l.Assignee.ID] == nil {
+			bad("L1: trial %+v", l)
+		}
+		m.trials[trial] = true
+		before = l
+	case *events.LicenseTrialEnding:
+		if before.Status != events.Trial || before.Announced || e.EffectiveAt(i).Add(events.NoticeOfTrialEnd).Before(l.ExpiresAt) || d.WillConvert != (l.AutoRenew && m.pays[e.Provider]) {
+			bad("L2: announced %+v", d)
+		}
+		before.Announced = true
+	case *events.LicenseConverted:
+		if before.Status != events.Trial || !before.Announced || !before.AutoRenew || !m.pays[e.Provider] || !before.ExpiresAt.Equal(e.EffectiveAt(i)) || !l.ExpiresAt.Equal(monthEnd) {
+			bad("L2: converted %+v", l)
+		}
+		before.Status, before.ExpiresAt = events.Paid, l.ExpiresAt
+	case *events.LicenseUnassigned:
+		if !before.Billable() {
+			bad("L5: unassigned %+v", l)
+		}
+		before.Assigned = false
+	case *events.LicenseAutoRenewSet:
+		if !before.Status.InForce() || before.AutoRenew == l.AutoRenew {
+			bad("L8: %+v", l)
+		}
+		before.AutoRenew = l.AutoRenew
+	case *events.LicenseChanged:
+		old := m.licenses[d.From]
+		if known || old.Status != events.Released || old.Type == l.Type || old.Assignee != l.Assignee || !l.Assigned || !l.Created.Equal(e.Time) {
+			bad("L6: changed %+v", l)
+		}
+		for _, other := range m.licenses {
+			if other.Serving() && other.Type == l.Type && other.Assignee == l.Assignee {
+				bad("L4: %v holds two licenses of type %s", l.Assignee, l.Type)
+			}
+		}
+		if l.Status == events.Paid && l.BilledFrom != events.DateOf(e.Time)+1 {
+			bad("L6: the day of the change is billed twice: %+v", l)
+		}
+		m.trials[e.Provider+"/"+l.Assignee.ID+"/"+l.Type] = m.trials[e.Provider+"/"+l.Assignee.ID+"/"+l.Type] || l.Trialed
+		before = l
+	case *events.LicenseMoved:
+		if !before.Serving() || m.endpoints[e.Provider+"/"+l.Assignee.ID].Company != l.Company {
+			bad("L13: moved %+v", l)
+		}
+		before.Pool, before.Company, before.BilledFrom = l.Pool, l.Company, l.BilledFrom
 	case *events.LicenseRenewed:
 		if before.Status != events.Paid || !before.AutoRenew || !m.pays[e.Provider] || !before.ExpiresAt.Equal(e.EffectiveAt(i)) || !l.ExpiresAt.Equal(monthEnd) {
 			bad("L9: renewed %+v", l)
 		}
 		before.ExpiresAt = l.ExpiresAt
 	case *events.LicenseExpired:
-		if before.Status != events.Paid || !before.ExpiresAt.Equal(e.EffectiveAt(i)) || before.AutoRenew == (d.Reason == events.AutoRenewOff) ||
+		if !before.Status.InForce() || !before.ExpiresAt.Equal(e.EffectiveAt(i)) || before.AutoRenew == (d.Reason == events.AutoRenewOff) ||
 			d.Reason == events.NoPaymentMethod && m.pays[e.Provider] {
 			bad("L8: expired %+v", l)
 		}
@@ -223,7 +310,9 @@ func TestHistoryHoldsEverything(t *testing.T) {
 	for _, kind := range []string{
 		"ledger.opened.v1", "catalog.published.v1", "provider.set.v1", "payment-method.set.v1", "payment-method.removed.v1", "company.set.v1",
 		"endpoint.set.v1", "license.bought.v1", "license.allocated.v1", "license.released.v1", "license.renewed.v1", "license.expired.v1",
-		"usage.recorded.v1", "usage.voided.v1", "month.closed.v1",
+		"usage.recorded.v1", "usage.voided.v1", "month.closed.v1", "license.trial-started.v1", "license.trial-ending.v1", "license.converted.v1",
+		"license.unassigned.v1", "license.replaced.v1", "license.changed.v1", "license.auto-renew-set.v1", "license.moved.v1", "group.applied.v1",
+		"endpoint.moved.v1", "endpoint.removed.v1", "administrator.set.v1", "token.issued.v1", "token.revoked.v1", "adjustment.recorded.v1",
 	} {
 		if kinds[kind] == 0 {
 			t.Errorf("there is no %s", kind)

@@ -32,6 +32,22 @@ func Samples() []events.Event {
 		released = with(allocated, func(l *events.License) { l.Status, l.Assigned, l.ExpiresAt = events.Released, false, late })
 		renewed  = with(allocated, func(l *events.License) { l.ExpiresAt = Time("2026-04-01T00:00:00Z") })
 		expired  = with(allocated, func(l *events.License) { l.Status, l.Assigned, l.AutoRenew = events.Expired, false, false })
+		lapsed   = with(allocated, func(l *events.License) {
+			l.Status, l.Assigned, l.ExpiresAt, l.Lapsed = events.Expired, false, Time("2026-02-08T09:30:00Z"), events.LapsedAssigned
+		})
+		free = with(pooled, func(l *events.License) { l.AutoRenew = true })
+
+		installed = with(allocated, func(l *events.License) {
+			l.Pool, l.Status, l.Trialed, l.ExpiresAt = "globex", events.Trial, true, at.Add(14*24*time.Hour)
+		})
+		announced = with(installed, func(l *events.License) { l.Announced = true })
+		converted = with(announced, func(l *events.License) { l.Status, l.ExpiresAt = events.Paid, month })
+		another   = with(allocated, func(l *events.License) {
+			l.ID, l.Type, l.Created, l.BilledFrom = ULID(late, 1), "desktop", late, Date("2026-02-11")
+		})
+		moved = with(converted, func(l *events.License) { l.Pool, l.Company, l.BilledFrom = "initech", "initech", Date("2026-02-11") })
+
+		ann = "9f86d081884c7d659a2feaa0c55ad015"
 
 		readings = []events.Reading{
 			{Meter: "backup_bytes", Value: Quantity("1234"), At: Time("2026-03-11T04:00:00Z")},
@@ -60,6 +76,19 @@ func Samples() []events.Event {
 		}},
 		{Data: &events.EndpointSet{Endpoint: "pc-17", Company: "globex"}},
 		{Data: &events.EndpointSet{Endpoint: "vm_1", Company: "initech", Name: "host 1", Sockets: 4}},
+		{Data: &events.EndpointSet{Endpoint: "vm_1", Company: "initech", Name: "host 1", Sockets: 4, Unlicensed: "vm-server-socket"}},
+		{Data: &events.EndpointMoved{Endpoint: "pc-17", From: "globex", Company: "initech"}},
+		{Data: &events.EndpointRemoved{Endpoint: "pc-17", Company: "initech"}},
+		{Data: &events.AdministratorSet{Administrator: ann, Permissions: []string{}}},
+		{Data: &events.AdministratorSet{
+			Administrator: ann, Permissions: []string{"keys.activate", "licenses.buy", "licenses.manage", "usage.history"},
+		}},
+		{Data: &events.TokenIssued{Token: ULID(at, 3), Holder: events.ProviderSubject, Hash: events.Digest{0x12, 31: 0x34}}},
+		{Data: &events.TokenIssued{Token: ULID(at, 4), Holder: events.AdministratorSubject, Subject: ann, Hash: events.Digest{0x56}}},
+		{Data: &events.TokenIssued{Token: ULID(at, 5), Holder: events.AuditorSubject, Subject: ann, Hash: events.Digest{0x78}}},
+		{Data: &events.TokenIssued{Token: ULID(at, 6), Holder: events.AgentSubject, Subject: "pc-17", Hash: events.Digest{0x9a}}},
+		{Data: &events.TokenIssued{Token: ULID(at, 7), Holder: events.InstanceSubject, Subject: "srv-1", Hash: events.Digest{0xbc}}},
+		{Data: &events.TokenRevoked{Token: ULID(at, 4)}},
 
 		{Data: &events.LicenseBought{License: bought}},
 		{Data: &events.LicenseBought{License: pooled}},
@@ -71,6 +100,38 @@ func Samples() []events.Event {
 		{Effective: month, Data: &events.LicenseRenewed{License: renewed}},
 		{Effective: month, Data: &events.LicenseExpired{Reason: events.AutoRenewOff, License: expired}},
 		{Data: &events.LicenseExpired{Reason: events.NoPaymentMethod, License: expired}},
+		{Data: &events.LicenseAllocated{Source: events.Renewed, Follows: bought.ID, License: another}},
+		{Effective: lapsed.ExpiresAt, Data: &events.LicenseExpired{Reason: events.PaymentFailed, License: lapsed}},
+		{Effective: lapsed.ExpiresAt, Data: &events.LicenseExpired{
+			Reason: events.PaymentFailed, License: with(free, func(l *events.License) { l.Status, l.Lapsed = events.Expired, events.LapsedFree }),
+		}},
+		{Effective: month, Data: &events.LicenseExpired{Reason: events.TypeClosed, License: with(announced, func(l *events.License) { l.Status, l.Assigned = events.Expired, false })}},
+		{Data: &events.LicenseExpired{Reason: events.ParentEnded, License: expired}},
+		{Data: &events.LicenseTrialStarted{License: installed}},
+		{Effective: Time("2026-02-12T09:00:00Z"), Data: &events.LicenseTrialEnding{
+			WillConvert: true, Price: Money("6.99"), Charge: Money("3.50"), Currency: "USD", License: announced,
+		}},
+		{Data: &events.LicenseTrialEnding{Currency: "EUR", License: with(announced, func(l *events.License) { l.AutoRenew = false })}},
+		{Effective: announced.ExpiresAt, Data: &events.LicenseConverted{License: converted}},
+		{Data: &events.LicenseUnassigned{License: with(allocated, func(l *events.License) { l.Assigned = false })}},
+		{Data: &events.LicenseReplaced{By: another.ID, License: released}},
+		{Data: &events.LicenseReplaced{By: another.ID, License: with(announced, func(l *events.License) { l.Status, l.Assigned, l.ExpiresAt = events.Released, false, late })}},
+		{Data: &events.LicenseChanged{From: bought.ID, License: another}},
+		{Data: &events.LicenseChanged{From: bought.ID, License: with(installed, func(l *events.License) { l.ID, l.Type, l.Created = another.ID, another.Type, late })}},
+		{Data: &events.LicenseAutoRenewSet{License: with(allocated, func(l *events.License) { l.AutoRenew = false })}},
+		{Data: &events.LicenseAutoRenewSet{License: free}},
+		{Data: &events.LicenseMoved{License: moved}},
+		{Data: &events.LicenseMoved{License: with(installed, func(l *events.License) { l.Pool, l.Company = "initech", "initech" })}},
+		{Effective: late, Data: &events.LicenseReinstated{License: allocated}},
+		{Data: &events.LicenseReinstated{License: free}},
+		{Data: &events.GroupApplied{Action: events.GroupRelease}},
+		{Data: &events.GroupApplied{
+			Action:    events.GroupAutoRenewOn,
+			Refused:   []events.GroupRefusal{{License: bought.ID, Code: "license_closed"}, {License: "nothing", Code: "not_found"}},
+			Unchanged: []string{another.ID},
+		}},
+		{Data: &events.GroupApplied{Action: events.GroupAutoRenewOff, Unchanged: []string{bought.ID, another.ID}}},
+		{Data: &events.GroupApplied{Action: events.GroupRelease, Pages: 3}},
 
 		{Data: &events.UsageRecorded{
 			Agent: "pc-17", Seq: 42, Company: "globex", Digest: events.DigestReadings(readings), Readings: readings,
@@ -89,6 +150,15 @@ func Samples() []events.Event {
 		{Data: &events.StatementIssued{
 			Number: "S-1000000", Month: Month("2026-02"), Cut: 1 << 53, Catalog: 12, Rules: 2, Currency: "EUR",
 			Subtotal: Money("-0.50"), Total: Money("0.00"),
+		}},
+
+		{Data: &events.PaymentRecorded{Invoice: "S-000001", Outcome: events.Failed, Reason: "card declined", GraceEnds: Time("2026-03-08T09:30:00Z")}},
+		{Data: &events.PaymentRecorded{Invoice: "S-000001", Outcome: events.Failed}},
+		{Data: &events.PaymentRecorded{Invoice: "S-1000000", Outcome: events.Collected}},
+		{Effective: lapsed.ExpiresAt, Data: &events.GraceSettled{}},
+		{Data: &events.AdjustmentRecorded{Month: Month("2026-02"), Amount: Money("-10.00"), Reason: "double count"}},
+		{Data: &events.AdjustmentRecorded{
+			Month: Month("2026-01"), Company: "globex", LicenseType: "server", License: bought.ID, Amount: Money("0.01"), Reason: "agreed “by phone”",
 		}},
 	}
 }

@@ -141,8 +141,8 @@ func TestCalls(t *testing.T) {
 		{"POST /v1/providers/acme/usage", "", `[{"specversion":"1.0","source":"pc-17","id":"e","type":"m","sequence":"1","time":"2026-03-11T03:00:00Z","data":{"value":1.50}}]`, false, func(ctx context.Context, c *api.Client) (any, error) {
 			return c.ReportEvents(ctx, "acme", []api.CloudEvent{{SpecVersion: "1.0", Source: "pc-17", ID: "e", Type: "m", Sequence: "1", Time: at.UTC(), Data: api.CloudEventData{Value: "1.50"}}}, api.ChangeOptions{})
 		}},
-		{"GET /v1/providers/acme/usage", "aggregate=max&from=2026-03-11T03:00:00Z&group_by=company,day&meter=m&to=2026-03-11T04:00:00.5Z", "", false, func(ctx context.Context, c *api.Client) (any, error) {
-			return c.Usage(ctx, "acme", api.UsageQuery{Meter: "m", From: at, To: at.Add(time.Hour + time.Second/2), GroupBy: []string{"company", "day"}, Aggregate: "max"})
+		{"GET /v1/providers/acme/usage", "aggregate=max&from=2026-03-11&group_by=company,day&meter=m&to=2026-03-11T04:00:00.5Z", "", false, func(ctx context.Context, c *api.Client) (any, error) {
+			return c.Usage(ctx, "acme", api.UsageQuery{Meter: "m", From: "2026-03-11", To: api.At(at.Add(time.Hour + time.Second/2)), GroupBy: []string{"company", "day"}, Aggregate: "max"})
 		}},
 		{"GET /v1/providers/acme/usage/gaps", listed, "", false, func(ctx context.Context, c *api.Client) (any, error) {
 			return c.UsageGaps(ctx, "acme", list)
@@ -233,7 +233,7 @@ func TestStreams(t *testing.T) {
 			return c.Changes(ctx, "acme", api.ChangesQuery{Since: 411})
 		}},
 		{"/v1/audit/entries?from=2026-03-11T04%3A00%3A00Z&kind=k&provider=acme", "application/jsonl", func(ctx context.Context, c *api.Client) (io.ReadCloser, error) {
-			return c.AuditEntries(ctx, api.AuditQuery{From: time.Date(2026, 3, 11, 4, 0, 0, 0, time.UTC), Provider: "acme", Kind: "k"})
+			return c.AuditEntries(ctx, api.AuditQuery{From: api.At(time.Date(2026, 3, 11, 4, 0, 0, 0, time.UTC)), Provider: "acme", Kind: "k"})
 		}},
 		{"/v1/providers/acme/companies", "text/csv", func(ctx context.Context, c *api.Client) (io.ReadCloser, error) {
 			return c.Open(ctx, api.MediaCSV, api.ListQuery{}, "providers", "acme", "companies")

@@ -103,7 +103,7 @@ type Estimate struct {
 // EstimateItem is a number of units for a number of days.
 type EstimateItem struct {
 	LicenseType string      `json:"license_type" example:"server"`
-	Quantity    json.Number `json:"quantity" minimum:"0" example:"3" doc:"licenses, or metered units"`
+	Quantity    json.Number `json:"quantity" exclusiveMinimum:"0" example:"3" doc:"licenses, or metered units on each of the days"`
 	Days        int         `json:"days,omitempty" minimum:"1" maximum:"31" doc:"absent: the whole month"`
 }
 

@@ -76,6 +76,25 @@ type Preview struct {
 	Currency string `json:"currency,omitempty" example:"USD" doc:"of savings and cost"`
 }
 
+// Instant is a moment in a query: a time as RFC 3339 has it, or a day, as 2026-03-11, for its first instant in UTC.
+type Instant string
+
+// At is the moment t.
+func At(t time.Time) Instant { return Instant(t.UTC().Format(time.RFC3339Nano)) }
+
+// Time is the moment; the zero time where it is empty.
+func (i Instant) Time() (time.Time, error) {
+	if i == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, string(i)); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%.40q is not a time like 2026-03-11T04:00:00Z or a day like 2026-03-11", string(i))
+}
+
 // Query is what a read is asked with: ReadOptions or a struct that embeds them.
 type Query interface{ seen() *uint64 }
 
@@ -104,6 +123,8 @@ func addQuery(values url.Values, v reflect.Value) {
 		switch x := value.Interface().(type) {
 		case string:
 			values.Set(name, x)
+		case Instant:
+			values.Set(name, string(x))
 		case bool:
 			values.Set(name, strconv.FormatBool(x))
 		case int:

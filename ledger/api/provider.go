@@ -52,7 +52,7 @@ type CompanySettings struct {
 	Name         string   `json:"name" minLength:"1" maxLength:"256" doc:"for display"`
 	Allocation   string   `json:"allocation,omitempty" default:"manual" enum:"automatic,manual" doc:"automatic: a license is bought on the spot where none is free"`
 	Pool         string   `json:"pool,omitempty" default:"global" enum:"global,company" doc:"global: the provider's pool too, after the company's own"`
-	AllowedTypes []string `json:"allowed_types,omitzero" example:"server,desktop" doc:"license types that the company may use; absent: all"`
+	AllowedTypes []string `json:"allowed_types,omitzero" example:"server,desktop" doc:"license types that the company may use; absent or empty: all"`
 	Metered      []string `json:"metered,omitempty" example:"backup-storage" doc:"metered license types that the company switched on"`
 	ExternalID   string   `json:"external_id,omitempty" maxLength:"256" doc:"the company's id in another system"`
 }
@@ -78,8 +78,8 @@ type CompanyPage struct {
 
 // AdministratorSettings is the body that creates or updates an administrator.
 type AdministratorSettings struct {
-	Name        string   `json:"name,omitempty" maxLength:"256" doc:"for display; can be erased, the administrator stays"`
-	Permissions []string `json:"permissions,omitempty" enum:"licenses.manage,licenses.buy,keys.activate,usage.history"`
+	Name        string   `json:"name,omitempty" maxLength:"256" doc:"for display; absent: none. It stands beside the ledger and can be erased, the administrator stays"`
+	Permissions []string `json:"permissions,omitzero" enum:"licenses.manage,licenses.buy,keys.activate,usage.history"`
 }
 
 // Administrator is a person of a provider.
@@ -120,9 +120,9 @@ type TokenAnswer struct {
 	Receipt
 }
 
-// TokenRevoked is the answer to the end of a token.
+// TokenRevoked is the answer to the end of a token, which from then on is not known.
 type TokenRevoked struct {
-	Token
+	ID string `json:"id"`
 	Receipt
 }
 

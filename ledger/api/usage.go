@@ -79,11 +79,11 @@ type EventResult struct {
 type UsageQuery struct {
 	ReadOptions
 	PageOptions
-	Meter     string    `query:"meter" example:"backup_bytes"`
-	From      time.Time `query:"from" doc:"the first instant; a date stands for its beginning"`
-	To        time.Time `query:"to" doc:"the instant after the last; a date stands for its beginning"`
-	GroupBy   []string  `query:"group_by" enum:"company,endpoint,day,month" doc:"one row for each; several separated by commas"`
-	Aggregate string    `query:"aggregate" default:"sum" enum:"sum,max,last,count"`
+	Meter     string   `query:"meter" example:"backup_bytes"`
+	From      Instant  `query:"from" maxLength:"64" example:"2026-03-01" doc:"the first instant: RFC 3339, or a day for its beginning"`
+	To        Instant  `query:"to" maxLength:"64" example:"2026-04-01" doc:"the instant after the last"`
+	GroupBy   []string `query:"group_by" enum:"company,endpoint,day,month" doc:"one row for each; several separated by commas"`
+	Aggregate string   `query:"aggregate" default:"sum" enum:"sum,max,last,count"`
 }
 
 // UsageRow is an aggregated value; what it is not grouped by is absent.

@@ -29,7 +29,9 @@ func TestSamplesOfTheContract(t *testing.T) {
 		{"catalog", `{"effective":"2026-05","minimum":{"USD":"20.00"},"types":[{"id":"server","family":"backup","unit":"endpoint","term":"monthly","prices":{"USD":"6.99"},"trial_days":14,"free_units":0,"policy":"days-active","meter":"","aggregate":"","includes":[],"requires":"","included_units":0,"release_lock_days":0,"closed":false}]}`, &api.Catalog{}},
 		{"provider answer", `{"id":"acme","name":"Acme","currency":"USD","position":3}`, &api.ProviderAnswer{}},
 		{"company", `{"id":"globex","name":"Globex","allocation":"automatic","pool":"company","allowed_types":["server"],"metered":["backup-storage"],"external_id":"c-1"}`, &api.Company{}},
-		{"company that may use nothing", `{"name":"Globex","allowed_types":[]}`, &api.CompanySettings{}},
+		{"company that may use all types", `{"name":"Globex","allowed_types":[]}`, &api.CompanySettings{}},
+		{"catalog with the least", `{"effective":"2026-05","types":[{"id":"server","family":"","unit":"endpoint","term":"monthly","prices":{"USD":"6.99"},"trial_days":0,"free_units":0,"meter":"","aggregate":"","requires":"","included_units":0,"release_lock_days":0,"closed":false}]}`, &api.Catalog{}},
+		{"token revoked", `{"id":"01JPB2Z8Q0T3W6X9YAMC5D7E8F","position":4}`, &api.TokenRevoked{}},
 		{"token", `{"id":"01JPB2Z8Q0T3W6X9YAMC5D7E8F","subject":"agent:pc-17","token":"s3cret","position":4}`, &api.TokenAnswer{}},
 		{"payment method", `{"system":"fastspring","account":"a","status":"failing"}`, &api.PaymentMethod{}},
 		{"payment", `{"invoice":"S-000001","outcome":"failed","reason":"card","at":"2026-04-01T00:00:00Z"}`, &api.Payment{}},
@@ -226,5 +228,28 @@ func TestProblemAsAnswer(t *testing.T) {
 	p := api.NewProblem(api.CodePoolEmpty, "")
 	if p.GetStatus() != http.StatusConflict || p.ContentType("application/json") != "application/problem+json" || p.ContentType("text/csv") != "text/csv" {
 		t.Errorf("%d, %s", p.GetStatus(), p.ContentType("application/json"))
+	}
+}
+
+func TestInstant(t *testing.T) {
+	for text, want := range map[api.Instant]string{
+		"":                          "0001-01-01T00:00:00Z",
+		"2026-03-11":                "2026-03-11T00:00:00Z",
+		"2026-03-11T04:00:00Z":      "2026-03-11T04:00:00Z",
+		"2026-03-11T05:00:00+01:00": "2026-03-11T04:00:00Z",
+	} {
+		got, err := text.Time()
+		if err != nil || got.Format(time.RFC3339Nano) != want {
+			t.Errorf("%q: %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []api.Instant{"yesterday", "2026-03", "2026-02-30", "2026-03-11 04:00:00", "2026-03-11Z"} {
+		if got, err := text.Time(); err == nil {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+	at := time.Date(2026, 3, 11, 5, 0, 0, 250_000_000, time.FixedZone("", 3600))
+	if got := api.At(at); got != "2026-03-11T04:00:00.25Z" {
+		t.Error(got)
 	}
 }

@@ -17,8 +17,9 @@ const (
 // Item asks what a quantity of a type used on a number of days would cost.
 type Item struct {
 	LicenseType string
-	// Quantity counts licenses, for metered types units on each of the days: 100 GiB on 10 days is a quantity of 100.
-	Quantity int
+	// Quantity counts licenses; for metered types it is the units on each of the days, which may have a fraction: 100 GiB on
+	// 10 days is a quantity of 100.
+	Quantity decimal.Decimal
 	// Days are from the month's first day on; 0 stands for the whole month.
 	Days int
 }
@@ -39,14 +40,14 @@ func Estimate(month events.Month, c events.Catalog, currency string, items []Ite
 			days = r.days
 		}
 		if t.Policy == events.Metered {
-			units := decimal.NewFromInt(int64(it.Quantity))
+			units := it.Quantity
 			if t.Aggregate == events.Average {
 				units = units.Mul(decimal.NewFromInt(int64(days)))
 			}
 			metered[t.ID] = metered[t.ID].Add(units)
 			continue
 		}
-		for range it.Quantity {
+		for range it.Quantity.IntPart() {
 			r.Uses = append(r.Uses, Use{
 				License: fmt.Sprintf("%06d", len(r.Uses)), Type: t.ID,
 				From: r.first, To: r.first + events.Date(days) - 1,
@@ -85,14 +86,17 @@ func (r *rater) checkItems(items []Item) Problems {
 			p.add(field+".license_type", "%s is sold as a prepaid key, not by the month", t.ID)
 			continue
 		}
-		limit := MaxEstimateLicenses
+		limit := int64(MaxEstimateLicenses)
 		if t.Policy == events.Metered {
 			limit = MaxEstimateMetered
 		}
-		if it.Quantity < 1 || it.Quantity > limit {
-			p.add(field+".quantity", "must be 1 to %d", limit)
-		} else if t.Policy != events.Metered {
-			licenses += it.Quantity
+		switch {
+		case !it.Quantity.IsPositive() || it.Quantity.GreaterThan(decimal.NewFromInt(limit)):
+			p.add(field+".quantity", "must be more than 0, and at most %d", limit)
+		case t.Policy != events.Metered && !it.Quantity.IsInteger():
+			p.add(field+".quantity", "must be a whole number of licenses")
+		case t.Policy != events.Metered:
+			licenses += int(it.Quantity.IntPart())
 		}
 	}
 	if licenses > MaxEstimateLicenses {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/shopspring/decimal"
 
 	"licenseledger/events"
 )
@@ -219,6 +220,8 @@ func TestQuantityJSON(t *testing.T) {
 	}
 }
 
+func units(n int64) decimal.Decimal { return decimal.NewFromInt(n) }
+
 func TestEstimate(t *testing.T) {
 	for _, tt := range []struct {
 		month string
@@ -226,13 +229,14 @@ func TestEstimate(t *testing.T) {
 		lines []string
 		total string
 	}{
-		{"2026-02", []Item{{"server", 1, 10}}, []string{"usage 2.50", "minimum 17.50"}, "20.00"},
-		{"2026-04", []Item{{"vm-server", 1, 30}, {"vm-server-socket", 3, 30}}, []string{"usage 12.99", "usage 19.47"}, "32.46"},
-		{"2026-04", []Item{{"advanced-rebranding", 1, 10}, {"advanced-rebranding", 1, 0}}, []string{"usage 16.33", "minimum 3.67"}, "20.00"}, // C8
-		{"2026-04", []Item{{"backup-storage", 100, 10}}, []string{"usage 0.20", "minimum 19.80"}, "20.00"},                                   // C7
-		{"2026-04", []Item{{"backup-storage", 50, 10}, {"backup-storage", 50, 10}}, []string{"usage 0.20", "minimum 19.80"}, "20.00"},        // B1
-		{"2026-01", []Item{{"server", 3, 24}}, []string{"usage 16.23", "minimum 3.77"}, "20.00"},                                             // B1: 3 x 5.41
-		{"2024-07", []Item{{"server", 2, 0}}, []string{"usage 13.98"}, "13.98"},
+		{"2026-02", []Item{{"server", units(1), 10}}, []string{"usage 2.50", "minimum 17.50"}, "20.00"},
+		{"2026-04", []Item{{"vm-server", units(1), 30}, {"vm-server-socket", units(3), 30}}, []string{"usage 12.99", "usage 19.47"}, "32.46"},
+		{"2026-04", []Item{{"advanced-rebranding", units(1), 10}, {"advanced-rebranding", units(1), 0}}, []string{"usage 16.33", "minimum 3.67"}, "20.00"}, // C8
+		{"2026-04", []Item{{"backup-storage", units(100), 10}}, []string{"usage 0.20", "minimum 19.80"}, "20.00"},                                          // C7
+		{"2026-04", []Item{{"backup-storage", units(50), 10}, {"backup-storage", units(50), 10}}, []string{"usage 0.20", "minimum 19.80"}, "20.00"},        // B1
+		{"2026-01", []Item{{"server", units(3), 24}}, []string{"usage 16.23", "minimum 3.77"}, "20.00"},                                                    // B1: 3 x 5.41
+		{"2026-04", []Item{{"backup-storage", decimal.RequireFromString("33.5"), 0}}, []string{"usage 0.20", "minimum 19.80"}, "20.00"},
+		{"2024-07", []Item{{"server", units(2), 0}}, []string{"usage 13.98"}, "13.98"},
 		{"2026-04", nil, nil, "0.00"},
 	} {
 		s, err := Estimate(mon(tt.month), standard(mon(tt.month)), "USD", tt.items)
@@ -244,11 +248,13 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 	for field, items := range map[string][]Item{
-		"items[0].license_type": {{"mainframe", 1, 1}},
-		"items[1].license_type": {{"server", 1, 1}, {"backup-user", 1, 1}},
-		"items[0].quantity":     {{"server", MaxEstimateLicenses + 1, 1}},
-		"items[0].days":         {{"server", 1, 31}},
-		"items":                 {{"server", MaxEstimateLicenses, 1}, {"desktop", 1, 1}},
+		"items[0].license_type": {{"mainframe", units(1), 1}},
+		"items[1].license_type": {{"server", units(1), 1}, {"backup-user", units(1), 1}},
+		"items[0].quantity":     {{"server", units(MaxEstimateLicenses + 1), 1}},
+		"items[1].quantity":     {{"backup-storage", decimal.RequireFromString("0.5"), 1}, {"server", decimal.RequireFromString("0.5"), 1}},
+		"items[2].quantity":     {{"server", units(1), 1}, {"server", units(1), 1}, {"backup-storage", units(0), 1}},
+		"items[0].days":         {{"server", units(1), 31}},
+		"items":                 {{"server", units(MaxEstimateLicenses), 1}, {"desktop", units(1), 1}},
 	} {
 		_, err := Estimate(mon("2026-04"), standard(mon("2026-04")), "USD", items)
 		if p, ok := err.(Problems); !ok || len(p) != 1 || p[0].Field != field {
@@ -256,7 +262,7 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 	apr := mon("2026-04")
-	if _, err := Estimate(apr, standard(apr), "EUR", []Item{{"server", 1, 1}}); err == nil {
+	if _, err := Estimate(apr, standard(apr), "EUR", []Item{{"server", units(1), 1}}); err == nil {
 		t.Error("a price in euro is not there, but estimated")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -118,7 +119,7 @@ func (l *Ledger) Submit(c ledger.Command) (license.Decision, error) {
 	}
 	account, size := state.Account(), state.Size()
 	d, err := license.Decide(state, c.Body, l.Facts(c))
-	if state.Account() != account || state.Size() != size {
+	if !reflect.DeepEqual(state.Account(), account) || state.Size() != size {
 		panic(fmt.Sprintf("ledgertest: deciding %#v changed the state", c.Body))
 	}
 	var refusal *license.Refusal

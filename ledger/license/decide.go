@@ -24,6 +24,8 @@ type Facts struct {
 	Spool *Spool
 	// Opened says that the ledger has its entry 0.
 	Opened bool
+	// NoBuy says that the caller may not start paid licenses (domain L14).
+	NoBuy bool
 }
 
 // Decision is what follows from a command.
@@ -34,6 +36,8 @@ type Decision struct {
 	Events []events.Event
 	// Duplicate says that the report was counted before.
 	Duplicate bool
+	// Group says what a group action that changed nothing could not do; else that is among the events.
+	Group *events.GroupApplied
 }
 
 // Decide works out what a command does to the state, which is the same afterwards as it was before. A refused
@@ -41,10 +45,29 @@ type Decision struct {
 func Decide(s *State, body Body, f Facts) (Decision, error) {
 	d, err := decide(s, body, f)
 	d.takeBack()
+	if err == nil && f.NoBuy && buys(d.events) {
+		err = &Refusal{Code: PermissionDenied, Permission: buyLicenses, Message: "the permission " + buyLicenses + " is missing"}
+	}
 	if err != nil {
 		return Decision{Due: d.due}, err
 	}
-	return Decision{Due: d.due, Events: d.events, Duplicate: d.duplicate}, nil
+	return Decision{Due: d.due, Events: d.events, Duplicate: d.duplicate, Group: d.group}, nil
+}
+
+// buys says whether events of a command start a paid license: it is bought, or takes the place of one of another type.
+// What falls due was consented to before.
+func buys(evs []events.Event) bool {
+	for i := range evs {
+		switch d := evs[i].Data.(type) {
+		case *events.LicenseBought:
+			return true
+		case *events.LicenseChanged:
+			if d.License.Status == events.Paid {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // decide leaves the state with all the decision's events.
@@ -65,6 +88,8 @@ type decider struct {
 	state       *State
 	due, events []events.Event
 	duplicate   bool
+	settling    int                  // greater than 0 while something that fell due is worked out
+	group       *events.GroupApplied // of a group action that changed nothing
 
 	entry   events.Entry // stands in for the one to come
 	account Account      // before the first event
@@ -107,25 +132,38 @@ func (d *decider) closeMonths() {
 		if d.Now.Before(month.End()) {
 			return
 		}
-		for _, id := range d.state.dueBefore(month.End(), false, 0) {
-			d.settleThrough(id, month.End().Add(-events.Precision))
-		}
+		d.settleUntil(month.End().Add(-events.Precision))
 		d.happened(month.End(), &events.MonthClosed{Month: month})
 	}
 }
 
 // settle lets happen what fell due for a license by now, and gives the license as it stands then. It comes before
 // the command's first event about that license.
-func (d *decider) settle(id string) (*events.License, bool) { return d.settleThrough(id, d.Now) }
+func (d *decider) settle(id string) (*events.License, bool) { return d.settleTo(id, d.Now) }
 
-// settleThrough stops at t: what fell due later has to wait for its turn.
-func (d *decider) settleThrough(id string, t time.Time) (*events.License, bool) {
+func (d *decider) settleTo(id string, now time.Time) (*events.License, bool) {
+	d.settling++
+	defer func() { d.settling-- }()
 	for {
 		l, ok := d.state.License(id)
-		if !ok || !l.Status.InForce() || l.ExpiresAt.After(t) {
-			return l, ok
+		if !ok {
+			return nil, false
 		}
-		d.end(*l)
+		a := &d.state.account
+		switch {
+		case a.reinstates(l):
+			d.reinstate(*l)
+		case !l.Status.InForce():
+			return l, true
+		case l.Status == events.Paid && a.lapsed(now) && a.GraceEnds.Before(l.ExpiresAt):
+			d.lapse(*l)
+		case l.NextDue().After(now):
+			return l, true
+		case l.NextDue().Before(l.ExpiresAt):
+			d.announce(*l)
+		default:
+			d.end(*l)
+		}
 	}
 }
 
@@ -133,28 +171,101 @@ func (d *decider) settleThrough(id string, t time.Time) (*events.License, bool) 
 func (d *decider) end(l events.License) {
 	at := l.ExpiresAt
 	pays := d.state.account.PaymentStatus()
+	trial := l.Status == events.Trial
 	switch {
 	case !l.AutoRenew:
 		d.expire(l, events.AutoRenewOff)
-	case pays == events.PaymentNone:
+	case pays == events.PaymentNone, trial && pays != events.PaymentActive:
 		d.expire(l, events.NoPaymentMethod)
+	case trial && d.closed(l.Type, at):
+		d.expire(l, events.TypeClosed)
+	case trial:
+		l.Status, l.ExpiresAt = events.Paid, events.MonthOf(at).End()
+		d.happened(at, &events.LicenseConverted{License: l})
+		d.fitSockets(l.Assignee, at)
 	default:
 		l.ExpiresAt = events.MonthOf(at).End()
 		d.happened(at, &events.LicenseRenewed{License: l})
 	}
 }
 
+func (d *decider) closed(licenseType string, at time.Time) bool {
+	t, ok := d.Catalogs.Type(events.MonthOf(at), licenseType)
+	return !ok || t.Closed
+}
+
 func (d *decider) expire(l events.License, why events.ExpiryReason) {
 	l.Status, l.Assigned = events.Expired, false
 	d.happened(l.ExpiresAt, &events.LicenseExpired{Reason: why, License: l})
+	d.fitSockets(l.Assignee, l.ExpiresAt)
+}
+
+// announce tells of a trial's end before it comes: what will be billable, and what it will cost (domain L2).
+func (d *decider) announce(l events.License) {
+	at, month := l.NextDue(), events.MonthOf(l.ExpiresAt)
+	a := &d.state.account
+	l.Announced = true
+	notice := &events.LicenseTrialEnding{
+		WillConvert: l.AutoRenew && a.PaymentStatus() == events.PaymentActive && !d.closed(l.Type, l.ExpiresAt),
+		Currency:    a.Currency, License: l,
+	}
+	if t, ok := d.Catalogs.Type(month, l.Type); ok {
+		notice.Price, _ = catalog.Price(t, a.Currency)
+		notice.Charge = catalog.Prorate(notice.Price, 1, int(month.Last()-events.DateOf(l.ExpiresAt))+1, month.Days())
+	}
+	d.happened(at, notice)
+}
+
+// lapse ends a paid license because a charge was not collected in time (domain L10).
+func (d *decider) lapse(l events.License) {
+	l.Lapsed = events.LapsedFree
+	if l.Assigned {
+		l.Lapsed = events.LapsedAssigned
+	}
+	l.Status, l.Assigned, l.ExpiresAt = events.Expired, false, d.state.account.GraceEnds
+	d.happened(l.ExpiresAt, &events.LicenseExpired{Reason: events.PaymentFailed, License: l})
+}
+
+// reinstates says whether a license that lapsed comes back: the charge was collected within the same month (domain L10).
+func (a *Account) reinstates(l *events.License) bool {
+	return l.Lapsed != "" && !a.Collected.IsZero() && !l.ExpiresAt.After(a.Collected) &&
+		events.MonthOf(l.ExpiresAt) == events.MonthOf(a.Collected)
+}
+
+// reinstate brings a lapsed license back, for the same assignee unless that one is served otherwise by now.
+func (d *decider) reinstate(l events.License) {
+	at := d.state.account.Collected
+	l.Assigned = l.Lapsed == events.LapsedAssigned
+	if l.Assigned && !d.freeFor(&l) {
+		l.Assigned, l.Company = false, ""
+	}
+	l.Status, l.Lapsed, l.ExpiresAt = events.Paid, "", events.MonthOf(at).End()
+	d.happened(at, &events.LicenseReinstated{License: l})
+}
+
+// freeFor says whether the license's last assignee may hold it again: nothing else of the type, or one that includes it, serves it.
+func (d *decider) freeFor(l *events.License) bool {
+	t, ok := d.Catalogs.Type(events.MonthOf(d.Now), l.Type)
+	return ok && d.canHold(t, l.Assignee) == nil
+}
+
+// settleUntil lets everything happen that fell due by t.
+func (d *decider) settleUntil(t time.Time) {
+	for _, id := range d.state.dueBefore(t, true, 0) {
+		d.settleTo(id, t)
+	}
+	d.sweep(t)
+}
+
+// sweep notes that nothing is left of what a payment's outcome made due.
+func (d *decider) sweep(t time.Time) {
+	if at := d.state.account.Sweep; !at.IsZero() && !at.After(t) && len(d.state.dueBefore(t, true, 1)) == 0 {
+		d.happened(at, &events.GraceSettled{})
+	}
 }
 
 // settleAll lets everything happen that fell due by now; what changes the provider's payment needs it.
-func (d *decider) settleAll() {
-	for _, id := range d.state.dueBefore(d.Now, true, 0) {
-		d.settle(id)
-	}
-}
+func (d *decider) settleAll() { d.settleUntil(d.Now) }
 
 // Settle records the next page of what fell due for the provider; the clock repeats it until nothing is due.
 type Settle struct {
@@ -168,6 +279,7 @@ func (c Settle) decide(d *decider) error {
 	for _, id := range d.state.dueBefore(d.Now, true, c.Limit) {
 		d.settle(id)
 	}
+	d.sweep(d.Now)
 	return nil
 }
 

@@ -21,7 +21,8 @@ type desk struct {
 }
 
 // newDesk opens a ledger at a time. Acme pays; globex, initech and auto are its companies: all may draw from the global pool
-// but initech, and only for auto licenses are bought on the spot.
+// but initech, and only for auto licenses are bought on the spot. Ann and
+// bob are its administrators.
 func newDesk(t testing.TB, at string) *desk {
 	t.Helper()
 	d := emptyDesk(t, at)
@@ -30,6 +31,9 @@ func newDesk(t testing.TB, at string) *desk {
 	d.company("globex", func(*events.CompanySet) {})
 	d.company("initech", func(c *events.CompanySet) { c.Pool = events.CompanyPool })
 	d.company("auto", func(c *events.CompanySet) { c.Allocation = events.Automatic })
+	for _, who := range []string{"ann", "bob"} {
+		d.must(license.SetAdministrator{Administrator: who})
+	}
 	return d
 }
 

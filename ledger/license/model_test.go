@@ -164,6 +164,9 @@ func TestCommandsAgainstModel(t *testing.T) {
 			return d
 		}
 		do(license.SetProvider{}, "")
+		for i := range 6 {
+			do(license.SetAdministrator{Administrator: fmt.Sprintf("x%d", i)}, "")
+		}
 		for _, id := range []string{"globex", "initech", "auto"} {
 			m.companies[id] = events.CompanySet{Company: id, Allocation: events.Manual, Pool: events.GlobalPool}
 			do(license.SetCompany{CompanySet: m.companies[id]}, "")

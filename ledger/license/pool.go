@@ -3,6 +3,7 @@ package license
 import (
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"licenseledger/events"
@@ -44,7 +45,7 @@ func (c Buy) decide(d *decider) error {
 		return err
 	}
 	for range c.Quantity {
-		d.buy(t, c.Company, !c.NoRenew)
+		d.buy(t, c.Company, !c.NoRenew, d.Now)
 	}
 	return nil
 }
@@ -56,12 +57,13 @@ func (d *decider) canBuy(t events.Type) error {
 	return d.needPayment()
 }
 
-func (d *decider) buy(t events.Type, pool string, autoRenew bool) events.License {
+// buy starts a paid license at a time: that of the command, or of what fell due and needs it.
+func (d *decider) buy(t events.Type, pool string, autoRenew bool, at time.Time) events.License {
 	l := events.License{
 		ID: d.IDs.Next(), Type: t.ID, Status: events.Paid, Pool: pool,
-		AutoRenew: autoRenew, Created: d.Now, ExpiresAt: events.MonthOf(d.Now).End(),
+		AutoRenew: autoRenew, Created: at, ExpiresAt: events.MonthOf(at).End(),
 	}
-	d.emit(&events.LicenseBought{License: l})
+	d.with(at, &events.LicenseBought{License: l})
 	return l
 }
 
@@ -110,7 +112,7 @@ func (c Allocate) decide(d *decider) error {
 		d.assign(*named, events.ByID, c)
 		return nil
 	}
-	l, source, err := d.find(t, company)
+	l, source, err := d.find(t, company, d.Now)
 	if err != nil {
 		return err
 	}
@@ -151,6 +153,10 @@ func (d *decider) serve(t events.Type, c *Allocate) (*events.CompanySet, error) 
 				return nil, invalid("company", "endpoint %q belongs to company %q: move it first", a.ID, e.Company)
 			}
 		}
+	} else if a.Kind == events.Administrator {
+		if _, ok := d.state.Administrator(a.ID); !ok {
+			return nil, refuse(NotFound, "provider %q has no such administrator", d.Provider)
+		}
 	} else if a.ID == "" || len(a.ID) > events.MaxTextLength || !utf8.ValidString(a.ID) || strings.Contains(a.ID, "\x00") {
 		return nil, invalid("assignee.id", "1 to %d bytes of UTF-8, none of them zero", events.MaxTextLength)
 	}
@@ -172,7 +178,7 @@ func (d *decider) serve(t events.Type, c *Allocate) (*events.CompanySet, error) 
 // canHold checks that the assignee holds no such license yet, alone or with another type, and what the type requires (domain L4, L12).
 func (d *decider) canHold(t events.Type, a events.Assignee) error {
 	if t.Unit != catalog.PerSocket {
-		if l := d.held(a, t.ID); l != nil {
+		if l := d.held(a, t.ID); l != nil && l.Status == events.Paid {
 			return refuse(LicenseAlreadyHeld, "%s %q already holds %s license %s", a.Kind, a.ID, l.Type, l.ID)
 		}
 		now, _, _ := d.Catalogs.At(events.MonthOf(d.Now))
@@ -204,7 +210,7 @@ func (d *decider) held(a events.Assignee, licenseType string) *events.License {
 }
 
 // find takes a free license from the company's pool, else from the global pool, else buys one, as the company's settings say (domain L4).
-func (d *decider) find(t events.Type, company *events.CompanySet) (events.License, events.Source, error) {
+func (d *decider) find(t events.Type, company *events.CompanySet, at time.Time) (events.License, events.Source, error) {
 	pools := []string{""}
 	if company != nil {
 		pools = []string{company.Company}
@@ -229,7 +235,7 @@ func (d *decider) find(t events.Type, company *events.CompanySet) (events.Licens
 	if err := d.canBuy(t); err != nil {
 		return events.License{}, "", err
 	}
-	return d.buy(t, company.Company, true), events.BoughtOnTheSpot, nil
+	return d.buy(t, company.Company, true, at), events.BoughtOnTheSpot, nil
 }
 
 // assign gives a free license to the assignee, whose endpoint becomes known if it was not.
@@ -239,28 +245,16 @@ func (d *decider) assign(l events.License, source events.Source, c Allocate) {
 			d.emit(&events.EndpointSet{Endpoint: c.Assignee.ID, Company: c.Company, Name: c.Assignee.ID})
 		}
 	}
+	// A paid license may take the place of a running trial (domain L2).
+	for held := range d.state.holds(c.Assignee, l.Type) {
+		if held.Status != events.Trial {
+			continue
+		}
+		replaced := *held
+		replaced.Status, replaced.Assigned, replaced.ExpiresAt = events.Released, false, d.Now
+		d.emit(&events.LicenseReplaced{By: l.ID, License: replaced})
+	}
 	l.Company, l.Assigned, l.Assignee = c.Company, true, c.Assignee
 	d.emit(&events.LicenseAllocated{Source: source, License: l})
-}
-
-// Release ends a license for good; the day of the release is billed (domain L7).
-type Release struct {
-	License string
-}
-
-func (c Release) decide(d *decider) error {
-	if err := d.needProvider(); err != nil {
-		return err
-	}
-	l, ok := d.settle(c.License)
-	if !ok {
-		return refuse(NotFound, "provider %q has no license %.40q", d.Provider, c.License)
-	}
-	if !l.Status.InForce() {
-		return refuse(LicenseClosed, "license %s is %s", l.ID, l.Status)
-	}
-	released := *l
-	released.Status, released.Assigned, released.ExpiresAt = events.Released, false, d.Now
-	d.emit(&events.LicenseReleased{License: released})
-	return nil
+	d.fitSockets(l.Assignee, d.Now)
 }

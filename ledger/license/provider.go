@@ -72,6 +72,9 @@ func (c SetPaymentMethod) decide(d *decider) error {
 	}
 	d.settleAll()
 	set := events.PaymentMethodSet{System: c.System, Account: c.Account, Status: events.PaymentActive}
+	if len(d.state.account.Failed) > 0 {
+		set.Status = events.PaymentFailing // until what is owed has been collected
+	}
 	if d.state.account.Payment != set {
 		d.emit(&set)
 	}

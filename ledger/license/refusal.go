@@ -1,6 +1,7 @@
 package license
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,7 @@ const (
 	PoolEmpty             Code = "pool_empty"
 	SequenceReused        Code = "sequence_reused"
 	IdempotencyMismatch   Code = "idempotency_mismatch"
+	PermissionDenied      Code = "permission_denied"
 )
 
 // Refusal is a command's refusal by a rule. It is an error.
@@ -33,6 +35,8 @@ type Refusal struct {
 	Message string    // for a person: what is wrong, and what to do
 	Field   string    // the field of the request, where one is to blame
 	Until   time.Time // when a lock ends, where there is one
+	// Permission is what the caller lacks.
+	Permission string
 	// Problems are all that is wrong with a catalog.
 	Problems catalog.Problems
 }
@@ -45,4 +49,12 @@ func refuse(code Code, format string, args ...any) error {
 
 func invalid(field, format string, args ...any) error {
 	return &Refusal{Code: Invalid, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+func codeOf(err error) Code {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Code
+	}
+	return Invalid
 }

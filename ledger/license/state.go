@@ -18,12 +18,16 @@ type State struct {
 	endpoints btree.Map[string, *events.EndpointSet]
 	licenses  btree.Map[string, *events.License]
 	commands  btree.Map[string, Remembered]
+	admins    btree.Map[string, *events.AdministratorSet]
+	tokens    btree.Map[string, *events.TokenIssued]
 
 	// What follows is derived from the above.
 
 	held    btree.Map[string, none] // assignee, type, license: what an assignee holds in force
 	free    btree.Map[string, none] // pool, type, license: paid and unassigned
-	due     btree.Map[string, none] // end, license: in force
+	due     btree.Map[string, none] // time, license: in force, when something happens to it by itself
+	lapsed  btree.Map[string, none] // license: expired because a charge failed
+	trials  btree.Map[string, none] // assignee, type, license: has had its trial
 	forgets btree.Map[string, none] // time, command: in the order in which commands are forgotten
 }
 
@@ -43,6 +47,10 @@ func (s *State) Fork() *State {
 		held:      *s.held.Copy(),
 		free:      *s.free.Copy(),
 		due:       *s.due.Copy(),
+		lapsed:    *s.lapsed.Copy(),
+		trials:    *s.trials.Copy(),
+		admins:    *s.admins.Copy(),
+		tokens:    *s.tokens.Copy(),
 		forgets:   *s.forgets.Copy(),
 	}
 }
@@ -54,6 +62,9 @@ type Rows struct {
 	Endpoints []*events.EndpointSet
 	Licenses  []*events.License
 	Commands  map[string]Remembered
+	// Administrators and Tokens are those that are not gone.
+	Administrators []*events.AdministratorSet
+	Tokens         []*events.TokenIssued
 }
 
 // FromRows builds a state.
@@ -71,6 +82,12 @@ func FromRows(r Rows) *State {
 	for id, c := range r.Commands {
 		s.remember(id, c)
 	}
+	for _, a := range r.Administrators {
+		s.admins.Set(a.Administrator, a)
+	}
+	for _, t := range r.Tokens {
+		s.tokens.Set(t.Token, t)
+	}
 	return s
 }
 
@@ -82,6 +99,9 @@ func (s *State) Company(id string) (*events.CompanySet, bool) { return s.compani
 
 // Endpoint finds an endpoint.
 func (s *State) Endpoint(id string) (*events.EndpointSet, bool) { return s.endpoints.Get(id) }
+
+// Administrator finds an administrator.
+func (s *State) Administrator(id string) (*events.AdministratorSet, bool) { return s.admins.Get(id) }
 
 // License finds a license.
 func (s *State) License(id string) (*events.License, bool) { return s.licenses.Get(id) }
@@ -109,6 +129,9 @@ func (s *State) NextDue() time.Time {
 			t = d
 		}
 	}
+	if sweep := s.account.Sweep; !sweep.IsZero() && sweep.Before(t) {
+		t = sweep
+	}
 	return t
 }
 
@@ -131,6 +154,20 @@ func (s *State) applyEvent(e *events.Entry, d events.Data) {
 		s.companies.Set(d.Company, d)
 	case *events.EndpointSet:
 		s.endpoints.Set(d.Endpoint, d)
+	case *events.EndpointMoved:
+		if e, ok := s.endpoints.Get(d.Endpoint); ok {
+			moved := *e
+			moved.Company = d.Company
+			s.endpoints.Set(d.Endpoint, &moved)
+		}
+	case *events.EndpointRemoved:
+		s.endpoints.Delete(d.Endpoint)
+	case *events.AdministratorSet:
+		s.admins.Set(d.Administrator, d)
+	case *events.TokenIssued:
+		s.tokens.Set(d.Token, d)
+	case *events.TokenRevoked:
+		s.tokens.Delete(d.Token)
 	default:
 		if l := events.LicenseAfter(d); l != nil {
 			s.set(l)
@@ -161,12 +198,16 @@ func (s *State) forget(now time.Time) {
 
 func forgetKey(id string, r Remembered) string { return timeKey(r.Time) + id }
 
-// change is what stood where a decision has put something else: one of three things, nil where there was nothing.
+// change is what stood where a decision has put something else, nil where there was nothing; the id of what changed is in
+// one field, the others are empty.
 type change struct {
-	company, endpoint, license string // the id of what changed; the others are empty
-	wasCompany                 *events.CompanySet
-	wasEndpoint                *events.EndpointSet
-	wasLicense                 *events.License
+	company, endpoint, license, admin, token string
+
+	wasCompany  *events.CompanySet
+	wasEndpoint *events.EndpointSet
+	wasLicense  *events.License
+	wasAdmin    *events.AdministratorSet
+	wasToken    *events.TokenIssued
 }
 
 // before notes what an event will overwrite, beside the account.
@@ -177,12 +218,26 @@ func (s *State) before(d events.Data) (c change) {
 		c.wasCompany, _ = s.companies.Get(d.Company)
 	case *events.EndpointSet:
 		c.endpoint = d.Endpoint
-		c.wasEndpoint, _ = s.endpoints.Get(d.Endpoint)
+	case *events.EndpointMoved:
+		c.endpoint = d.Endpoint
+	case *events.EndpointRemoved:
+		c.endpoint = d.Endpoint
+	case *events.AdministratorSet:
+		c.admin = d.Administrator
+		c.wasAdmin, _ = s.admins.Get(d.Administrator)
+	case *events.TokenIssued:
+		c.token = d.Token
+	case *events.TokenRevoked:
+		c.token = d.Token
+		c.wasToken, _ = s.tokens.Get(d.Token)
 	default:
 		if l := events.LicenseAfter(d); l != nil {
 			c.license = l.ID
 			c.wasLicense, _ = s.licenses.Get(l.ID)
 		}
+	}
+	if c.endpoint != "" {
+		c.wasEndpoint, _ = s.endpoints.Get(c.endpoint)
 	}
 	return c
 }
@@ -190,19 +245,27 @@ func (s *State) before(d events.Data) (c change) {
 // takeBack undoes the last change that was not undone yet.
 func (s *State) takeBack(c *change) {
 	switch {
-	case c.wasCompany != nil:
-		s.companies.Set(c.company, c.wasCompany)
 	case c.company != "":
-		s.companies.Delete(c.company)
-	case c.wasEndpoint != nil:
-		s.endpoints.Set(c.endpoint, c.wasEndpoint)
+		restore(&s.companies, c.company, c.wasCompany)
 	case c.endpoint != "":
-		s.endpoints.Delete(c.endpoint)
+		restore(&s.endpoints, c.endpoint, c.wasEndpoint)
+	case c.admin != "":
+		restore(&s.admins, c.admin, c.wasAdmin)
+	case c.token != "":
+		restore(&s.tokens, c.token, c.wasToken)
 	case c.wasLicense != nil:
 		s.set(c.wasLicense)
 	case c.license != "":
 		s.unindex(c.license)
 		s.licenses.Delete(c.license)
+	}
+}
+
+func restore[V any](m *btree.Map[string, *V], id string, was *V) {
+	if was != nil {
+		m.Set(id, was)
+	} else {
+		m.Delete(id)
 	}
 }
 
@@ -218,6 +281,20 @@ func (s *State) set(l *events.License) {
 	if l.Status.InForce() {
 		s.due.Set(dueKey(l), none{})
 	}
+	if l.Lapsed != "" {
+		s.lapsed.Set(l.ID, none{})
+	}
+	if l.Trialed {
+		s.trials.Set(heldKey(l), none{})
+	}
+}
+
+// hadTrial says whether an assignee has had its trial of a type (domain L1).
+func (s *State) hadTrial(a events.Assignee, licenseType string) bool {
+	for range s.byIndex(&s.trials, heldPrefix(a)+licenseType+"\x00") {
+		return true
+	}
+	return false
 }
 
 // unindex takes away what is derived from a license.
@@ -234,6 +311,12 @@ func (s *State) unindex(id string) {
 	if old.Status.InForce() {
 		s.due.Delete(dueKey(old))
 	}
+	if old.Lapsed != "" {
+		s.lapsed.Delete(old.ID)
+	}
+	if old.Trialed {
+		s.trials.Delete(heldKey(old))
+	}
 }
 
 // holds yields the licenses in force of a type that an assignee holds.
@@ -241,13 +324,18 @@ func (s *State) holds(a events.Assignee, licenseType string) iter.Seq[*events.Li
 	return s.byIndex(&s.held, heldPrefix(a)+licenseType+"\x00")
 }
 
+// holdings yields all licenses in force that an assignee holds.
+func (s *State) holdings(a events.Assignee) iter.Seq[*events.License] {
+	return s.byIndex(&s.held, heldPrefix(a))
+}
+
 // freeIn yields the free licenses of a type in a pool, oldest first.
 func (s *State) freeIn(pool, licenseType string) iter.Seq[*events.License] {
 	return s.byIndex(&s.free, pool+"\x00"+licenseType+"\x00")
 }
 
-// byIndex yields the licenses whose index keys begin with prefix; the license's id is the rest. What is applied meanwhile may
-// take licenses out of the index; what it puts in shows if it comes later in the order.
+// byIndex yields the licenses whose index keys begin with prefix; the license's id is their last part. What is applied
+// meanwhile may take licenses out of the index; what it puts in shows if it comes later in the order.
 func (s *State) byIndex(index *btree.Map[string, none], prefix string) iter.Seq[*events.License] {
 	return func(yield func(*events.License) bool) {
 		for from := prefix; ; {
@@ -259,7 +347,7 @@ func (s *State) byIndex(index *btree.Map[string, none], prefix string) iter.Seq[
 			if key == "" || !strings.HasPrefix(key, prefix) {
 				return
 			}
-			if l, ok := s.licenses.Get(key[len(prefix):]); ok && !yield(l) {
+			if l, ok := s.licenses.Get(key[strings.LastIndexByte(key, 0)+1:]); ok && !yield(l) {
 				return
 			}
 			from = key + "\x00"
@@ -267,21 +355,44 @@ func (s *State) byIndex(index *btree.Map[string, none], prefix string) iter.Seq[
 	}
 }
 
-// dueBefore lists licenses whose end is before t, or at t too if inclusive, in order of end and id; at most limit of them (0: all).
+// dueBefore lists licenses to which something happens before t, or at t too if inclusive, in the order of time and id; at
+// most limit of them (0: all). While a payment sweeps, those are all that it touches.
 func (s *State) dueBefore(t time.Time, inclusive bool, limit int) []string {
 	if inclusive {
 		t = t.Add(events.Precision)
 	}
 	end := timeKey(t)
 	var ids []string
+	full := func() bool { return limit > 0 && len(ids) == limit }
+	if sweep := s.account.Sweep; !sweep.IsZero() && sweep.Before(t) {
+		s.lapsed.Scan(func(id string, _ none) bool {
+			if l, ok := s.licenses.Get(id); ok && s.account.reinstates(l) {
+				ids = append(ids, id)
+			}
+			return !full()
+		})
+		if s.account.lapsed(sweep) {
+			end = timeKey(maxTime)
+		}
+	}
 	s.due.Scan(func(key string, _ none) bool {
-		if key >= end || limit > 0 && len(ids) == limit {
+		if key >= end || full() {
 			return false
 		}
-		ids = append(ids, key[len(end):])
+		if id := key[len(end):]; key < timeKey(t) || s.isPaid(id) {
+			ids = append(ids, id)
+		}
 		return true
 	})
 	return ids
+}
+
+// maxTime is later than any license's end.
+var maxTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+func (s *State) isPaid(id string) bool {
+	l, ok := s.licenses.Get(id)
+	return ok && l.Status == events.Paid
 }
 
 func heldPrefix(a events.Assignee) string { return string(a.Kind) + "\x00" + a.ID + "\x00" }
@@ -290,7 +401,7 @@ func heldKey(l *events.License) string { return heldPrefix(l.Assignee) + l.Type 
 
 func freeKey(l *events.License) string { return l.Pool + "\x00" + l.Type + "\x00" + l.ID }
 
-func dueKey(l *events.License) string { return timeKey(l.ExpiresAt) + l.ID }
+func dueKey(l *events.License) string { return timeKey(l.NextDue()) + l.ID }
 
 // timeKey sorts as the times do; all keys have the same length.
 func timeKey(t time.Time) string {

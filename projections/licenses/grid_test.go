@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -298,7 +299,7 @@ func TestLists(t *testing.T) {
 				if diff := cmp.Diff(a, accounts[i]); diff != "" {
 					t.Errorf("the account of %s (-fold +row):\n%s", id, diff)
 				}
-				if one, ok, err := licenses.LoadAccount(tx, id); !ok || err != nil || one != accounts[i] {
+				if one, ok, err := licenses.LoadAccount(tx, id); !ok || err != nil || !reflect.DeepEqual(one, accounts[i]) {
 					t.Errorf("the account of %s alone: %+v, %v, %v", id, one, ok, err)
 				}
 			}

@@ -19,10 +19,10 @@ var errDamaged = errors.New("the row is damaged")
 
 // appendLicense writes all of a license but its id, which stands in the key.
 func appendLicense(b []byte, l *events.License) []byte {
-	for _, s := range [...]string{l.Type, string(l.Status), l.Pool, l.Company, string(l.Assignee.Kind), l.Assignee.ID} {
+	for _, s := range [...]string{l.Type, string(l.Status), l.Pool, l.Company, string(l.Assignee.Kind), l.Assignee.ID, string(l.Lapsed)} {
 		b = appendText(b, s)
 	}
-	b = append(b, flag(l.Assigned)|flag(l.AutoRenew)<<1)
+	b = append(b, flag(l.Assigned)|flag(l.AutoRenew)<<1|flag(l.Trialed)<<2|flag(l.Announced)<<3)
 	b = appendTime(appendTime(b, l.Created), l.ExpiresAt)
 	return binary.AppendVarint(b, int64(l.BilledFrom))
 }
@@ -31,8 +31,9 @@ func readLicense(id string, row []byte) (*events.License, error) {
 	r := reader{b: row}
 	l := &events.License{ID: id, Type: r.text(), Status: events.Status(r.text()), Pool: r.text(), Company: r.text()}
 	l.Assignee = events.Assignee{Kind: events.AssigneeKind(r.text()), ID: r.text()}
+	l.Lapsed = events.Lapse(r.text())
 	flags := r.byte()
-	l.Assigned, l.AutoRenew = flags&1 != 0, flags&2 != 0
+	l.Assigned, l.AutoRenew, l.Trialed, l.Announced = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
 	l.Created, l.ExpiresAt = r.time(), r.time()
 	l.BilledFrom = events.Date(r.int())
 	return l, r.end(bucketLicenses)

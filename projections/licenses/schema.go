@@ -10,24 +10,29 @@ import (
 
 // Buckets. Parts of a key are separated by a zero byte, which no id contains; times and months are 8 bytes that sort as they do.
 var (
-	bucketLedger    = []byte("ledger")    // "system" -> System
-	bucketCatalogs  = []byte("catalogs")  // month -> the entry that published it, and the catalog
-	bucketProviders = []byte("providers") // provider -> license.Account
-	bucketCompanies = []byte("companies") // provider, company -> events.CompanySet
-	bucketEndpoints = []byte("endpoints") // provider, endpoint -> events.EndpointSet
-	bucketLicenses  = []byte("licenses")  // provider, license -> events.License
-	bucketGrid      = []byte("grid")      // provider, scope, cell, license -> nothing
-	bucketCounts    = []byte("counts")    // provider, scope, cell -> how many licenses
-	bucketAssignees = []byte("assignees") // provider, kind, assignee, license -> nothing; all that it holds or held last
-	bucketCommands  = []byte("commands")  // provider, time, command -> license.Remembered
-	bucketSpools    = []byte("spools")    // provider, agent, spool -> license.Spool
-	bucketDue       = []byte("due")       // time, provider -> how many licenses in force end then
-	bucketMonths    = []byte("months")    // time, provider -> nothing; the end of the open month
+	bucketLedger    = []byte("ledger")         // "system" -> System
+	bucketCatalogs  = []byte("catalogs")       // month -> the entry that published it, and the catalog
+	bucketProviders = []byte("providers")      // provider -> license.Account
+	bucketCompanies = []byte("companies")      // provider, company -> events.CompanySet
+	bucketEndpoints = []byte("endpoints")      // provider, endpoint -> events.EndpointSet
+	bucketLicenses  = []byte("licenses")       // provider, license -> events.License
+	bucketGrid      = []byte("grid")           // provider, scope, cell, license -> nothing
+	bucketCounts    = []byte("counts")         // provider, scope, cell -> how many licenses
+	bucketAssignees = []byte("assignees")      // provider, kind, assignee, license -> nothing; all that it holds or held last
+	bucketCommands  = []byte("commands")       // provider, time, command -> license.Remembered
+	bucketSpools    = []byte("spools")         // provider, agent, spool -> license.Spool
+	bucketDue       = []byte("due")            // time, provider -> to how many licenses in force something happens then
+	bucketMonths    = []byte("months")         // time, provider -> nothing; the end of the open month
+	bucketSweeps    = []byte("sweeps")         // time, provider -> nothing; a payment's outcome touches every license
+	bucketAdmins    = []byte("administrators") // provider, administrator -> events.AdministratorSet
+	bucketTokens    = []byte("tokens")         // provider, token -> Token
+	bucketHashes    = []byte("hashes")         // hash of a token -> provider, token
 )
 
 var buckets = [][]byte{
 	bucketLedger, bucketCatalogs, bucketProviders, bucketCompanies, bucketEndpoints, bucketLicenses, bucketGrid,
 	bucketCounts, bucketAssignees, bucketCommands, bucketSpools, bucketDue, bucketMonths,
+	bucketSweeps, bucketAdmins, bucketTokens, bucketHashes,
 }
 
 var keySystem = []byte("system")

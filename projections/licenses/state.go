@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -75,7 +76,66 @@ func LoadState(tx *bbolt.Tx, provider string) (*license.State, error) {
 	if err != nil {
 		return nil, err
 	}
+	err = each(tx, bucketAdmins, first, "", func(_ string, row []byte) (bool, error) {
+		a, err := readJSON[events.AdministratorSet](bucketAdmins, row)
+		rows.Administrators = append(rows.Administrators, a)
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = each(tx, bucketTokens, first, "", func(_ string, row []byte) (bool, error) {
+		t, err := readJSON[Token](bucketTokens, row)
+		if err == nil {
+			rows.Tokens = append(rows.Tokens, &t.TokenIssued)
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
 	return license.FromRows(rows), nil
+}
+
+// LoadAdministrator reads an administrator by its pseudonym.
+func LoadAdministrator(tx *bbolt.Tx, provider, administrator string) (a events.AdministratorSet, ok bool, err error) {
+	ok, err = load(tx, bucketAdmins, []byte(key(provider, administrator)), &a)
+	return a, ok, err
+}
+
+// Administrators lists a provider's administrators whose pseudonym is greater than after, in order, at most limit.
+func Administrators(tx *bbolt.Tx, provider, after string, limit int) (rows []events.AdministratorSet, err error) {
+	err = each(tx, bucketAdmins, prefix(provider), after, func(_ string, row []byte) (bool, error) {
+		a, err := readJSON[events.AdministratorSet](bucketAdmins, row)
+		if err == nil {
+			rows = append(rows, *a)
+		}
+		return len(rows) < limit, err
+	})
+	return rows, err
+}
+
+// Tokens lists a provider's tokens whose id is greater than after, in order, at most limit.
+func Tokens(tx *bbolt.Tx, provider, after string, limit int) (rows []Token, err error) {
+	err = each(tx, bucketTokens, prefix(provider), after, func(_ string, row []byte) (bool, error) {
+		t, err := readJSON[Token](bucketTokens, row)
+		if err == nil {
+			rows = append(rows, *t)
+		}
+		return len(rows) < limit, err
+	})
+	return rows, err
+}
+
+// LoadTokenByHash finds the token that has a hash, and whose it is.
+func LoadTokenByHash(tx *bbolt.Tx, hash events.Digest) (provider string, t Token, ok bool, err error) {
+	k := get(tx, bucketHashes, hash[:])
+	if k == nil {
+		return "", t, false, nil
+	}
+	provider, _, _ = strings.Cut(string(k), "\x00")
+	ok, err = load(tx, bucketTokens, k, &t)
+	return provider, t, ok, err
 }
 
 // LoadSpool reads what is known of an agent's spool.
@@ -153,7 +213,7 @@ func Endpoints(tx *bbolt.Tx, provider, after string, limit int) (rows []events.E
 
 // NextDue is the earliest instant at which something falls due by itself; ok is false if nothing ever does.
 func NextDue(tx *bbolt.Tx) (t time.Time, ok bool) {
-	for _, name := range [][]byte{bucketDue, bucketMonths} {
+	for _, name := range [][]byte{bucketDue, bucketMonths, bucketSweeps} {
 		b := tx.Bucket(name)
 		if b == nil {
 			continue
@@ -171,7 +231,7 @@ func NextDue(tx *bbolt.Tx) (t time.Time, ok bool) {
 func DueProviders(tx *bbolt.Tx, t time.Time, limit int) []string {
 	var ids []string
 	seen := make(map[string]bool)
-	for _, name := range [][]byte{bucketMonths, bucketDue} {
+	for _, name := range [][]byte{bucketMonths, bucketDue, bucketSweeps} {
 		b := tx.Bucket(name)
 		if b == nil {
 			continue

@@ -49,6 +49,12 @@ type System struct {
 	Time      time.Time `json:"time"` // of the last entry
 }
 
+// Token is a token that is not revoked.
+type Token struct {
+	events.TokenIssued
+	IssuedAt time.Time `json:"issued_at"`
+}
+
 type publishedCatalog struct {
 	Entry   uint64         `json:"entry"`
 	Catalog events.Catalog `json:"catalog"`
@@ -66,9 +72,12 @@ type batch struct {
 type provider struct {
 	account   license.Account
 	open      events.Month // the open month as the rows have it; 0 for none
+	sweep     time.Time    // the sweep as the rows have it
 	time      time.Time    // of the last entry
 	companies map[string]*events.CompanySet
-	endpoints map[string]*events.EndpointSet
+	endpoints map[string]*events.EndpointSet // nil for one that is gone
+	admins    map[string]*events.AdministratorSet
+	tokens    map[string]*Token // nil for one that is revoked
 	licenses  map[string]*events.License
 	spools    map[spoolKey]*license.Spool
 	commands  []command // in the order of time
@@ -109,7 +118,7 @@ func (b *batch) Apply(e *events.Entry) error {
 	for i := range e.Events {
 		d := e.Events[i].Data
 		p.account.Apply(e, d)
-		if err := b.applyEvent(e.Provider, p, d); err != nil {
+		if err := b.applyEvent(e, p, d); err != nil {
 			return err
 		}
 	}
@@ -139,20 +148,47 @@ func (b *batch) provider(id string) (*provider, error) {
 	p := &provider{
 		companies: make(map[string]*events.CompanySet), endpoints: make(map[string]*events.EndpointSet),
 		licenses: make(map[string]*events.License), spools: make(map[spoolKey]*license.Spool),
+		admins: make(map[string]*events.AdministratorSet), tokens: make(map[string]*Token),
 	}
 	_, err := load(b.tx, bucketProviders, []byte(id), &p.account)
-	p.open = p.account.Open
+	p.open, p.sweep = p.account.Open, p.account.Sweep
 	b.providers[id] = p
 	return p, err
 }
 
-func (b *batch) applyEvent(id string, p *provider, d events.Data) error {
+func (b *batch) applyEvent(entry *events.Entry, p *provider, d events.Data) error {
+	id := entry.Provider
 	switch d := d.(type) {
 	case *events.CompanySet:
 		p.companies[d.Company] = d
 		return nil
 	case *events.EndpointSet:
 		p.endpoints[d.Endpoint] = d
+		return nil
+	case *events.EndpointMoved:
+		e := p.endpoints[d.Endpoint]
+		if e == nil {
+			row, ok, err := LoadEndpoint(b.tx, id, d.Endpoint)
+			if err != nil || !ok {
+				return err
+			}
+			e = &row
+		}
+		moved := *e
+		moved.Company = d.Company
+		p.endpoints[d.Endpoint] = &moved
+		return nil
+	case *events.EndpointRemoved:
+		p.endpoints[d.Endpoint] = nil
+		return nil
+	case *events.AdministratorSet:
+		p.admins[d.Administrator] = d
+		return nil
+	case *events.TokenIssued:
+		p.tokens[d.Token] = &Token{*d, entry.Time}
+		return nil
+	case *events.TokenRevoked:
+		p.tokens[d.Token] = nil
 		return nil
 	}
 	if l := events.LicenseAfter(d); l != nil {
@@ -209,17 +245,53 @@ func (p *provider) write(w *writer, id string) error {
 		}
 		w.mark(bucketMonths, append(appendTimeKey(nil, is.End()), id...))
 	}
+	if is := p.account.Sweep; !is.Equal(p.sweep) {
+		if !p.sweep.IsZero() {
+			w.delete(bucketSweeps, append(appendTimeKey(nil, p.sweep), id...))
+		}
+		if !is.IsZero() {
+			w.mark(bucketSweeps, append(appendTimeKey(nil, is), id...))
+		}
+	}
 	for company, c := range p.companies {
 		w.putJSON(bucketCompanies, w.key(id, company), c)
 	}
 	for endpoint, e := range p.endpoints {
+		if e == nil {
+			w.delete(bucketEndpoints, w.key(id, endpoint))
+			continue
+		}
 		w.putJSON(bucketEndpoints, w.key(id, endpoint), e)
+	}
+	for admin, a := range p.admins {
+		w.putJSON(bucketAdmins, w.key(id, admin), a)
+	}
+	for token, t := range p.tokens {
+		if err := writeToken(w, w.key(id, token), t); err != nil {
+			return err
+		}
 	}
 	for s, spool := range p.spools {
 		w.put(bucketSpools, w.key(id, s.agent, s.spool), w.cut(func(b []byte) []byte { return appendSpool(b, spool) }))
 	}
 	p.writeCommands(w, id)
 	return p.writeLicenses(w, id)
+}
+
+// writeToken keeps a token, or takes away one that is revoked.
+func writeToken(w *writer, k []byte, t *Token) error {
+	if t != nil {
+		w.put(bucketHashes, t.Hash[:], k)
+		w.putJSON(bucketTokens, k, t)
+		return nil
+	}
+	var was Token
+	if ok, err := load(w.tx, bucketTokens, k, &was); err != nil || !ok {
+		return err
+	}
+	w.delete(bucketHashes, was.Hash[:])
+	w.delete(bucketTokens, k)
+	return nil
 }
 
 // writeCommands keeps what was remembered in the 24 hours before the provider's last entry.

@@ -136,10 +136,10 @@ func (w *writer) move(provider string, was, is *events.License, t *tally) {
 		}
 	}
 	if was != nil && was.Status.InForce() {
-		t.due[was.ExpiresAt.UnixMilli()]--
+		t.due[was.NextDue().UnixMilli()]--
 	}
 	if is.Status.InForce() {
-		t.due[is.ExpiresAt.UnixMilli()]++
+		t.due[is.NextDue().UnixMilli()]++
 	}
 }
 

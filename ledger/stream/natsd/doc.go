@@ -57,6 +57,8 @@
 // An agent may name any reply subject in EDGE, also below another agent's
 // inbox. What arrives there is an answer that nobody waits for; clients drop it.
 //
+// [Server.Disconnect] ends the connections of an agent whose token was revoked.
+//
 // The listener does not encrypt: outside of a trusted network it belongs behind
 // something that does.
 package natsd

@@ -125,9 +125,10 @@ func (p Principal) has(permission string, read bool) bool {
 	return false
 }
 
-// Tokens finds whose token has a hash, among those that are recorded and not revoked. It is asked concurrently.
+// Tokens finds whose token has a hash, among those that are recorded and not revoked. It is asked concurrently. An error
+// says that it cannot be known now.
 type Tokens interface {
-	Lookup(hash [32]byte) (Principal, bool)
+	Lookup(hash [32]byte) (Principal, bool, error)
 }
 
 // Verifier tells from a token who its bearer is. It is safe for concurrent use.
@@ -146,7 +147,7 @@ func Open(path string, tokens Tokens) (*Verifier, error) {
 	return &Verifier{operator: sha256.Sum256([]byte(token)), tokens: tokens}, nil
 }
 
-// Verify says whose token it is. Errors wrap [ErrUnauthenticated].
+// Verify says whose token it is. Errors wrap [ErrUnauthenticated], or are those of [Tokens].
 func (v *Verifier) Verify(token string) (Principal, error) {
 	if !wellFormed(token, operatorPrefix) && !wellFormed(token, tokenPrefix) {
 		return Principal{}, fmt.Errorf("%w: it is mistyped or cut off", ErrUnauthenticated)
@@ -156,8 +157,12 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 		return Principal{Kind: KindOperator}, nil
 	}
 	if v.tokens != nil {
+		p, ok, err := v.tokens.Lookup(hash)
+		if err != nil {
+			return Principal{}, fmt.Errorf("look for a token: %w", err)
+		}
 		// A recorded token never makes an operator, whatever the record says.
-		if p, ok := v.tokens.Lookup(hash); ok && p.Kind != KindOperator && p.Provider != "" {
+		if ok && p.Kind != KindOperator && p.Provider != "" {
 			return p, nil
 		}
 	}

@@ -122,18 +122,26 @@ func TestOperatorTokenThatCannotBeUsed(t *testing.T) {
 // recorded is what a view of recorded tokens would know.
 type recorded map[[32]byte]Principal
 
-func (r recorded) Lookup(hash [32]byte) (Principal, bool) {
+func (r recorded) Lookup(hash [32]byte) (Principal, bool, error) {
 	p, ok := r[hash]
-	return p, ok
+	return p, ok, nil
 }
 
-func open(t *testing.T, tokens Tokens) *Verifier {
+func open(t testing.TB, tokens Tokens) *Verifier {
 	t.Helper()
 	v, err := Open(filepath.Join(t.TempDir(), "operator.token"), tokens)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// other is a character that stands in tokens, but not c.
+func other(c byte) string {
+	if c == '2' {
+		return "3"
+	}
+	return "2"
 }
 
 func TestVerify(t *testing.T) {

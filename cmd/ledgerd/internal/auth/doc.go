@@ -18,7 +18,9 @@
 //
 // The operator's token is the one exception that stands somewhere in clear: in the file operator.token of the data
 // folder, mode 0600, made at the first start and printed nowhere. To change it, remove the file and start again. All
-// other tokens are recorded in the log by their hashes; [Tokens] is the view that finds them.
+// other tokens are recorded in the log by their hashes; [Recorded] finds them in the licenses view. A token that was
+// revoked is refused from the moment on at which that view has seen it, as are permissions that were taken away; whoever
+// answers such a change waits for the view first.
 //
 // # Permissions (domain L14)
 //

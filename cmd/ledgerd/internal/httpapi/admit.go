@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,6 +18,7 @@ import (
 
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/events"
+	"licenseledger/ledger"
 	"licenseledger/ledger/api"
 )
 
@@ -143,6 +146,9 @@ func (s *server) authenticate(r *http.Request) (auth.Principal, error) {
 	}
 	who, err := s.Auth.Verify(strings.TrimSpace(token))
 	if err != nil {
+		if !errors.Is(err, auth.ErrUnauthenticated) {
+			return who, fmt.Errorf("%w: %w", ledger.ErrUnavailable, err)
+		}
 		return who, api.NewProblem(api.CodeUnauthenticated, "the token is not known: it is mistyped, or was revoked")
 	}
 	return who, nil
@@ -168,12 +174,6 @@ func readQuery(u *url.URL) (url.Values, error) {
 	for name, values := range query {
 		if len(values) > 1 {
 			return nil, invalid("query."+name, "it stands there twice")
-		}
-	}
-	// A date stands for its beginning.
-	for _, name := range []string{"from", "to"} {
-		if _, err := events.ParseDate(query.Get(name)); err == nil {
-			query.Set(name, query.Get(name)+"T00:00:00Z")
 		}
 	}
 	// Without a value it is meant, and it is the side on which nothing is recorded.

@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/events"
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
@@ -22,7 +23,10 @@ const onceDoor = "once/"
 // submit hands a command in and waits for its outcome.
 func (s *server) submit(ctx context.Context, provider string, o api.ChangeOptions, body license.Body) (ledger.Receipt, error) {
 	req := requestOf(ctx)
-	cmd := ledger.Command{Provider: provider, Actor: req.who.String(), Request: req.digest, DryRun: o.DryRun, Body: body}
+	cmd := ledger.Command{
+		Provider: provider, Actor: req.who.String(), Request: req.digest, DryRun: o.DryRun, Body: body,
+		NoBuy: auth.Allow(req.who, provider, auth.BuyLicenses) != nil,
+	}
 	var err error
 	if cmd.ID, err = s.commandID(cmd.Actor, o.IdempotencyKey); err != nil {
 		return ledger.Receipt{}, err
@@ -92,6 +96,7 @@ type terms struct {
 	provider string
 	currency string
 	catalogs catalog.Book
+	pays     bool // an active payment method: trials become paid
 }
 
 // terms loads them for an answer to a command. What they say does not change while a month runs, so only a provider that
@@ -108,7 +113,7 @@ func (s *server) terms(ctx context.Context, provider string) (terms, error) {
 
 // load takes them from the licenses view.
 func (t *terms) load(tx *bbolt.Tx, a license.Account) (err error) {
-	t.currency = a.Currency
+	t.currency, t.pays = a.Currency, a.PaymentStatus() == events.PaymentActive
 	_, t.catalogs, err = licenses.LoadSystem(tx)
 	return err
 }

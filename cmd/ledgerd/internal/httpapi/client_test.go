@@ -55,7 +55,7 @@ func TestClient(t *testing.T) {
 	if n != 3 || seen < *batch.Position {
 		t.Errorf("%d licenses, seen %d", n, seen)
 	}
-	for row, err := range c.AllUsage(ctx, "acme", api.UsageQuery{Meter: "m", From: start.Truncate(24 * time.Hour), GroupBy: []string{"company", "day"}, Aggregate: "sum"}) {
+	for row, err := range c.AllUsage(ctx, "acme", api.UsageQuery{Meter: "m", From: api.At(start.Truncate(24 * time.Hour)), GroupBy: []string{"company", "day"}, Aggregate: "sum"}) {
 		must(err)
 		if row.Value != "5.1" || row.Day != "2026-02-10" {
 			t.Errorf("usage %+v", row)

@@ -77,10 +77,15 @@ func (s *server) putCompany(ctx context.Context, in *putCompanyIn) (*changed[api
 	return &changed[api.CompanyAnswer]{status(!known, in.ChangeOptions), answer}, nil
 }
 
+// companyRow leaves out an empty list of allowed types, which stands for all of them.
 func companyRow(c *events.CompanySet) api.Company {
+	allowed := c.AllowedTypes
+	if len(allowed) == 0 {
+		allowed = nil
+	}
 	return api.Company{ID: c.Company, CompanySettings: api.CompanySettings{
 		Name: c.Name, Allocation: string(c.Allocation), Pool: string(c.Pool),
-		AllowedTypes: c.AllowedTypes, Metered: c.Metered, ExternalID: c.ExternalID,
+		AllowedTypes: allowed, Metered: c.Metered, ExternalID: c.ExternalID,
 	}}
 }
 

@@ -87,17 +87,21 @@ func (h *house) instead(f submitFunc) {
 	})
 }
 
-// tokens are recorded by hand.
+// tokens are recorded by hand, or in the ledger.
 type tokens struct {
+	auth.Recorded
 	mu     sync.Mutex
 	byHash map[[32]byte]auth.Principal
 }
 
-func (k *tokens) Lookup(hash [32]byte) (auth.Principal, bool) {
+func (k *tokens) Lookup(hash [32]byte) (auth.Principal, bool, error) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	p, ok := k.byHash[hash]
-	return p, ok
+	k.mu.Unlock()
+	if ok {
+		return p, true, nil
+	}
+	return k.Recorded.Lookup(hash)
 }
 
 // tokenOf makes a token of somebody.
@@ -149,6 +153,7 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 		t.Cleanup(func() { must(store.Close()) })
 		h.stores = append(h.stores, store)
 	}
+	h.tokens.Use(h.stores[0])
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() {

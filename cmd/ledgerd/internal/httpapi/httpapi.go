@@ -58,6 +58,9 @@ type Config struct {
 	Timeout  time.Duration // optional: how long a change waits for its outcome; 30 s
 	ReadWait time.Duration // optional: how long a read waits for the entry that it must have seen; 10 s
 	Fresh    time.Duration // optional: how long a read that names none waits for what was answered before; 250 ms
+
+	// Disconnect, which is optional, ends the NATS connections of an agent whose token was revoked.
+	Disconnect func(provider, agent string) error
 }
 
 func (c *Config) check() error {
@@ -126,7 +129,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	s.api = humago.New(s.mux, s.document())
 	for _, family := range []func(){
-		s.providers, s.companies, s.payments, s.endpoints, s.grid, s.licenseChanges, s.usage, s.history, s.invoices, s.catalog, s.clock, s.outside,
+		s.providers, s.companies, s.administrators, s.tokens, s.payments, s.endpoints, s.endpointChanges,
+		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
+		s.usage, s.history, s.invoices, s.catalog, s.clock, s.outside,
 	} {
 		family()
 	}

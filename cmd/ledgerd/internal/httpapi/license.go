@@ -56,21 +56,27 @@ type licensesIn struct {
 	api.LicenseQuery
 }
 
-// filterOf is the view's filter for one of the contract.
-func filterOf(provider string, f api.LicenseFilter) (licenses.Filter, error) {
-	for location, name := range map[string]string{"query.company": f.Company, "query.license_type": f.LicenseType} {
+// filterOf is the view's filter for one of the contract, which stands where it says: in the query, or in a body.
+func filterOf(where, provider string, f api.LicenseFilter) (licenses.Filter, error) {
+	for field, name := range map[string]string{"company": f.Company, "license_type": f.LicenseType} {
 		if name == "" {
 			continue
 		}
 		if err := events.CheckName(name); err != nil {
-			return licenses.Filter{}, invalid(location, "%v", err)
+			return licenses.Filter{}, invalid(where+"."+field, "%v", err)
 		}
+	}
+	if f.Month != "" {
+		return licenses.Filter{}, notYet(where+".month")
+	}
+	if f.Q != "" {
+		return licenses.Filter{}, notYet(where+".q")
 	}
 	return licenses.Filter{Provider: provider, Company: f.Company, Type: f.LicenseType, Status: f.Status}, nil
 }
 
 func (s *server) listLicenses(_ context.Context, in *licensesIn) (pager[api.License], error) {
-	filter, err := filterOf(in.Provider, in.LicenseFilter)
+	filter, err := filterOf("query", in.Provider, in.LicenseFilter)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +107,7 @@ type countersIn struct {
 }
 
 func (s *server) countLicenses(ctx context.Context, in *countersIn) (*read[api.Counters], error) {
-	filter, err := filterOf(in.Provider, in.LicenseFilter)
+	filter, err := filterOf("query", in.Provider, in.LicenseFilter)
 	if err != nil {
 		return nil, err
 	}

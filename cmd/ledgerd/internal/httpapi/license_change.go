@@ -65,7 +65,9 @@ func (s *server) buyLicenses(ctx context.Context, in *buyLicensesIn) (*changed[a
 		}
 	}
 	if in.DryRun {
-		answer.Preview = api.Preview{Cost: events.Money{}.String(), Currency: t.currency} // domain L5
+		if answer.Preview, err = s.preview(ctx, t, receipt, costs); err != nil {
+			return nil, err
+		}
 	}
 	return &changed[api.LicensesBought]{status(true, in.ChangeOptions), answer}, nil
 }
@@ -80,28 +82,7 @@ func (s *server) allocateLicense(ctx context.Context, in *allocateLicenseIn) (*c
 	if err := checkText("body.assignee.id", in.Body.Assignee.ID); err != nil {
 		return nil, err
 	}
-	body := license.Allocate{
-		License: in.Body.License, Type: in.Body.LicenseType, Company: in.Body.Company,
-		Assignee: events.Assignee{Kind: events.AssigneeKind(in.Body.Assignee.Kind), ID: in.Body.Assignee.ID},
-	}
-	if body.Assignee.Kind.Person() {
-		// People of a provider that does not exist get no pseudonyms.
-		if _, err := s.exists(ctx, in.Provider, 0); err != nil {
-			return nil, err
-		}
-		alias, err := s.Names.Pseudonym(in.Provider, in.Body.Assignee.Kind, in.Body.Assignee.ID)
-		if err != nil {
-			return nil, err
-		}
-		body.Assignee.ID = alias
-	}
-	receipt, err := s.allocate(ctx, in, body)
-	var refusal *license.Refusal
-	if errors.As(err, &refusal) { // the caller gets back the name that it knows
-		known := *refusal
-		known.Message = strings.ReplaceAll(known.Message, body.Assignee.ID, in.Body.Assignee.ID)
-		err = &known
-	}
+	receipt, err := s.allocate(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -115,53 +96,38 @@ func (s *server) allocateLicense(ctx context.Context, in *allocateLicenseIn) (*c
 	}
 	answer := api.LicenseAnswer{License: s.licenseRow(t, &allocated.License, receipt.Time), Receipt: receiptOf(receipt, in.ChangeOptions)}
 	if in.DryRun {
-		if answer.Preview, err = s.preview(ctx, t, receipt.Time, &allocated.License); err != nil {
+		if answer.Preview, err = s.preview(ctx, t, receipt, costs); err != nil {
 			return nil, err
 		}
+		answer.License.Assignee.ID = in.Body.Assignee.ID // somebody new is not kept
 	}
 	return &changed[api.LicenseAnswer]{status(first[*events.LicenseBought](receipt) != nil, in.ChangeOptions), answer}, nil
 }
 
-// allocate submits the command. Who may not buy is refused where the allocation would buy (domain L14), which a dry run tells.
-func (s *server) allocate(ctx context.Context, in *allocateLicenseIn, body license.Allocate) (ledger.Receipt, error) {
-	missing := auth.Allow(requestOf(ctx).who, in.Provider, auth.BuyLicenses)
-	if missing != nil {
-		receipt, err := s.submit(ctx, in.Provider, api.ChangeOptions{DryRun: true}, body)
-		if err == nil && first[*events.LicenseBought](receipt) != nil {
-			return ledger.Receipt{}, missing
+// allocate submits the command; the assignee, if a person, under its pseudonym.
+func (s *server) allocate(ctx context.Context, in *allocateLicenseIn) (ledger.Receipt, error) {
+	kind, id := events.AssigneeKind(in.Body.Assignee.Kind), in.Body.Assignee.ID
+	body := func(id string) license.Body {
+		return license.Allocate{
+			License: in.Body.License, Type: in.Body.LicenseType, Company: in.Body.Company, Assignee: events.Assignee{Kind: kind, ID: id},
 		}
 	}
-	return s.submit(ctx, in.Provider, in.ChangeOptions, body)
-}
-
-type releaseLicenseIn struct {
-	LicensePath
-	api.ChangeOptions
-}
-
-func (s *server) releaseLicense(ctx context.Context, in *releaseLicenseIn) (*changed[api.LicenseAnswer], error) {
-	if err := in.check(); err != nil {
-		return nil, err
-	}
-	receipt, err := s.submit(ctx, in.Provider, in.ChangeOptions, license.Release{License: in.License})
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.terms(ctx, in.Provider)
-	if err != nil {
-		return nil, recorded(receipt, in.ChangeOptions, err)
-	}
-	released := first[*events.LicenseReleased](receipt)
-	if released == nil {
-		return nil, recorded(receipt, in.ChangeOptions, errors.New("a release without its event"))
-	}
-	answer := api.LicenseAnswer{License: s.licenseRow(t, &released.License, receipt.Time), Receipt: receiptOf(receipt, in.ChangeOptions)}
-	if in.DryRun {
-		if answer.Preview, err = s.preview(ctx, t, receipt.Time, &released.License); err != nil {
-			return nil, err
+	switch {
+	case kind == events.Administrator: // who must be one already
+		alias, err := s.administratorAlias(in.Provider, id)
+		if err != nil {
+			return ledger.Receipt{}, err
 		}
+		receipt, err := s.submit(ctx, in.Provider, in.ChangeOptions, body(alias))
+		return receipt, inCallersWords(err, alias, id)
+	case kind.Person():
+		return s.withPerson(ctx, in.Provider, in.ChangeOptions, string(kind), id, body)
 	}
-	return &changed[api.LicenseAnswer]{200, answer}, nil
+	return s.submit(ctx, in.Provider, in.ChangeOptions, body(id))
+}
+
+func (s *server) releaseLicense(ctx context.Context, in *onLicense) (*changed[api.LicenseAnswer], error) {
+	return s.changeOne(ctx, in, license.Release{License: in.License}, saves)
 }
 
 // checkText refuses free text with characters that nobody can see.

@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"go.etcd.io/bbolt"
@@ -49,7 +48,7 @@ func (s *server) usage() {
 	list(s, listing[usageIn, api.UsageRow, api.UsagePage]{
 		call: call{
 			method: "GET", path: usagePath, id: "list-usage", summary: "Aggregated readings", tag: "Usage",
-			about: "In the order of company, meter, endpoint and day or month, as far as they are grouped by. Usage is kept per day: from and to are the first instants of days.",
+			about: "In the order of company, meter, endpoint and day or month, as far as they are grouped by. Usage is kept per day: from and to are the first instants of days, and may be given as days.",
 			allow: []string{auth.UsageHistory},
 		},
 		options: func(in *usageIn) api.PageOptions { return in.PageOptions },
@@ -219,8 +218,12 @@ func (s *server) listUsage(_ context.Context, in *usageIn) (pager[api.UsageRow],
 	if err != nil {
 		return nil, asked(err)
 	}
-	q := usage.Query{
-		Provider: in.Provider, Meter: in.Meter, From: utc(in.From), To: utc(in.To), Group: group, Aggregate: usage.Aggregate(in.Aggregate),
+	q := usage.Query{Provider: in.Provider, Meter: in.Meter, Group: group, Aggregate: usage.Aggregate(in.Aggregate)}
+	if q.From, err = in.From.Time(); err != nil {
+		return nil, invalid("query.from", "%v", err)
+	}
+	if q.To, err = in.To.Time(); err != nil {
+		return nil, invalid("query.to", "%v", err)
 	}
 	return func(ctx context.Context, after string, limit int) (page[api.UsageRow], error) {
 		var p page[api.UsageRow]
@@ -240,13 +243,6 @@ func (s *server) listUsage(_ context.Context, in *usageIn) (pager[api.UsageRow],
 		p.position = lowest(exists, position)
 		return p, asked(err)
 	}, nil
-}
-
-func utc(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC()
 }
 
 func usageRow(r *usage.Row, g usage.Group) api.UsageRow {

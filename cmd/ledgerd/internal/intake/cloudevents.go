@@ -26,7 +26,7 @@ type Event struct {
 
 // CloudEvents reads a batch of CloudEvents (application/cloudevents-batch+json), in its order. Each event is a report of
 // the agent's default spool: source is the agent, sequence the report's number (digits in a string, leading zeros
-// allowed), type the meter, subject the company, time and data.value the reading. Other attributes are not read.
+// allowed), type the meter, subject the company, time and data.value the reading. Other attributes are not read; one that is null is not set.
 //
 // The error says that the body is no batch at all: not JSON, not an array, or an array that is too long.
 func CloudEvents(body []byte) ([]Event, error) {
@@ -103,6 +103,11 @@ func event(body []byte) Event {
 	e := Event{Request: sha256.Sum256(body)}
 	s := scanner{b: body}
 	v := s.attributes("id", "specversion", "source", "sequence", "type", "subject", "time", "data")
+	for i := range v {
+		if string(v[i]) == "null" { // an attribute that is not set
+			v[i] = nil
+		}
+	}
 	refusal := s.err
 	attribute := func(name string, value []byte, read func(s *scanner)) {
 		s := scanner{b: value}

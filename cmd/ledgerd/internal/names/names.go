@@ -154,6 +154,23 @@ func (s *Store) Pseudonyms(provider string, people []Person) ([]string, error) {
 	return s.keep(provider, people, false)
 }
 
+// Alias is what stands for a person in the log, or would: nothing is kept, so the way back may be missing. ok is false
+// where nobody of the provider has a pseudonym yet.
+func (s *Store) Alias(provider, kind, id string) (pseudonym string, ok bool) {
+	if provider == "" || kind == "" || id == "" {
+		return "", false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_ = s.db.View(func(tx *bbolt.Tx) error { // fails only when the store is closed
+		if secret := tx.Bucket(secretsBucket).Get([]byte(provider)); secret != nil {
+			pseudonym, ok = hex.EncodeToString(alias(secret, Person{Kind: kind, ID: id})), true
+		}
+		return nil
+	})
+	return pseudonym, ok
+}
+
 // SetName changes a person's name for display; empty removes it. It is on disk when SetName returns.
 func (s *Store) SetName(provider, kind, id, name string) error {
 	_, err := s.keep(provider, []Person{{Kind: kind, ID: id, Name: name}}, true)

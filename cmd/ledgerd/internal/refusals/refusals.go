@@ -45,7 +45,7 @@ func Problem(err error) *api.Problem {
 		return retry(api.CodeOverloaded, "more is waiting than the ledger takes", "send it again later, and less at a time", retryOverloaded)
 	case errors.As(err, &refusal):
 		p := api.NewProblem(api.Code(refusal.Code), refusal.Message)
-		p.Until = refusal.Until
+		p.Until, p.Permission = refusal.Until, refusal.Permission
 		if refusal.Field != "" {
 			p.Errors = []api.FieldError{{Location: "body." + refusal.Field, Message: refusal.Message}}
 		}
