@@ -30,7 +30,6 @@ func (d *decider) fitSockets(a events.Assignee, at time.Time) {
 }
 
 func (d *decider) fit(socket events.Type, e *events.EndpointSet, a events.Assignee, at time.Time) {
-	d.settleTrials(socket.Requires)
 	var parent *events.License
 	for l := range d.state.holds(a, socket.Requires) {
 		if l.Billable() {
@@ -51,6 +50,9 @@ func (d *decider) fit(socket events.Type, e *events.EndpointSet, a events.Assign
 		if l, _ = d.settleTo(l.ID, before); l.Serving() {
 			held = append(held, l)
 		}
+	}
+	if len(held) != needed {
+		d.settleTrials(socket.Requires) // those of other endpoints, which come to the pools first
 	}
 	for len(held) > needed {
 		last := *held[len(held)-1]
