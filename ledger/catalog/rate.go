@@ -36,6 +36,8 @@ type Use struct {
 	From, To events.Date
 	// Activated and Deactivated are the instants of the assignment, also outside the month; Deactivated is zero while it lasts.
 	Activated, Deactivated time.Time
+	// Turn puts uses of a license in order that were activated at the same instant: the lower one is earlier.
+	Turn int
 }
 
 // MeterDay is what one endpoint of a company read on one day for one metered type
@@ -207,6 +209,7 @@ func compareUses(a, b *Use) int {
 	return cmp.Or(
 		cmp.Compare(a.From, b.From),
 		a.Activated.Compare(b.Activated),
+		cmp.Compare(a.Turn, b.Turn),
 		compareBool(a.Deactivated.IsZero(), b.Deactivated.IsZero()), // what lasts comes last
 		a.Deactivated.Compare(b.Deactivated),
 		cmp.Compare(a.To, b.To),

@@ -267,3 +267,18 @@ func TestRateRefuses(t *testing.T) {
 		}
 	}
 }
+
+// B1: a date shared by several belongs to the first of them also where all of them began and ended at one instant.
+func TestB1UsesOfOneInstant(t *testing.T) {
+	m := mon("2026-01")
+	var uses []Use
+	for turn, company := range []string{"zeta", "alpha", "beta"} {
+		u := used("a@"+company, "server", m, 5, 5)
+		u.Deactivated, u.Turn = u.Activated, turn
+		uses = append([]Use{u}, uses...)
+	}
+	r, err := Rate(Input{Month: m, Catalog: standard(m), Currency: "USD", Uses: uses})
+	if err != nil || len(r.Lines) != 1 || r.Lines[0].Company != "zeta" {
+		t.Errorf("%+v, %v", r.Lines, err)
+	}
+}

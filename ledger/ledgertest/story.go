@@ -3,7 +3,6 @@ package ledgertest
 import (
 	"errors"
 	"fmt"
-	"testing"
 	"time"
 
 	"licenseledger/events"
@@ -20,17 +19,26 @@ import (
 //	s.At("2026-02-01T00:00:00Z").Settle("acme")             // what is due by then
 //	s.Entries                                               // all of it
 type Story struct {
-	t        testing.TB
+	t        T
 	Now      time.Time
 	Entries  []events.Entry
 	Catalogs catalog.Book
 	states   map[string]*license.State
 	spools   map[string]license.Spool
 	commands int
+	ticks    int // commands of the clock
+}
+
+// T is the test that a story belongs to: one of package testing, or one of package rapid, which shrinks what it draws.
+type T interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 // NewStory opens a ledger at a time.
-func NewStory(t testing.TB, at string) *Story {
+func NewStory(t T, at string) *Story {
 	s := &Story{t: t, states: make(map[string]*license.State), spools: make(map[string]license.Spool)}
 	s.At(at)
 	s.Do("", license.Open{Ledger: "01KGB0000000000000000000AA", TestClock: true})
@@ -69,10 +77,16 @@ func (s *Story) State(provider string) *license.State {
 
 // Try decides a command, keeps what comes of it, and gives its events or the refusal.
 func (s *Story) Try(provider string, body license.Body) ([]events.Event, error) {
-	s.commands++
+	// The clock's ids are its own, so that those of commands do not depend on how often it looked.
+	n, clock := &s.commands, byte(0)
+	switch body.(type) {
+	case license.Settle, license.IssueStatement:
+		n, clock = &s.ticks, 1
+	}
+	*n++
 	f := license.Facts{
 		Provider: provider, Now: s.Now, Catalogs: s.Catalogs, Opened: len(s.Entries) > 0,
-		IDs: events.NewIDs(events.Seed{byte(s.commands), byte(s.commands >> 8), byte(s.commands >> 16)}, s.Now),
+		IDs: events.NewIDs(events.Seed{byte(*n), byte(*n >> 8), byte(*n >> 16), clock}, s.Now),
 	}
 	var spoolKey string
 	if r, ok := body.(license.Report); ok {

@@ -89,6 +89,7 @@ type decider struct {
 	due, events []events.Event
 	duplicate   bool
 	settling    int                  // greater than 0 while something that fell due is worked out
+	until       time.Time            // while settling: nothing later has happened yet; else zero
 	group       *events.GroupApplied // of a group action that changed nothing
 
 	entry   events.Entry // stands in for the one to come
@@ -139,11 +140,17 @@ func (d *decider) closeMonths() {
 
 // settle lets happen what fell due for a license by now, and gives the license as it stands then. It comes before
 // the command's first event about that license.
-func (d *decider) settle(id string) (*events.License, bool) { return d.settleTo(id, d.Now) }
+func (d *decider) settle(id string) (*events.License, bool) {
+	if d.settling > 0 {
+		return d.settleTo(id, d.until)
+	}
+	return d.settleTo(id, d.Now)
+}
 
+// settleTo lets happen what fell due for a license by a time, which is not later than now.
 func (d *decider) settleTo(id string, now time.Time) (*events.License, bool) {
-	d.settling++
-	defer func() { d.settling-- }()
+	defer d.asOf(now)()
+	d.settleParents(id)
 	for {
 		l, ok := d.state.License(id)
 		if !ok {
@@ -163,6 +170,54 @@ func (d *decider) settleTo(id string, now time.Time) (*events.License, bool) {
 			d.announce(*l)
 		default:
 			d.end(*l)
+		}
+	}
+}
+
+// asOf makes a time the one that something is settled at, until the function that it gives is called.
+func (d *decider) asOf(t time.Time) func() {
+	before := d.until
+	d.settling++
+	d.until = t
+	return func() {
+		d.settling--
+		d.until = before
+	}
+}
+
+// settleParents lets happen what fell due for the licenses that a license cannot be without: with them it ends or comes back (domain L12).
+func (d *decider) settleParents(id string) {
+	l, ok := d.state.License(id)
+	if !ok || l.Assignee.ID == "" {
+		return
+	}
+	t, _ := d.Catalogs.Type(events.MonthOf(d.until), l.Type)
+	if t.Requires == "" {
+		return
+	}
+	for parent := range d.state.holds(l.Assignee, t.Requires) {
+		d.settle(parent.ID)
+	}
+	for parent := range d.state.lapsedOf(l.Assignee) {
+		if parent.Type == t.Requires {
+			d.settle(parent.ID)
+		}
+	}
+}
+
+// settleTrials lets the trials of a type end that were due by the time that things are settled at. What licenses of that type
+// need once they are paid, others must not have taken before (domain D4, L12).
+func (d *decider) settleTrials(licenseType string) {
+	if licenseType == "" {
+		return
+	}
+	t := d.Now
+	if d.settling > 0 {
+		t = d.until
+	}
+	for _, id := range d.state.dueBefore(t, d.settling == 0, 0) {
+		if l, ok := d.state.License(id); ok && l.Status == events.Trial && l.Type == licenseType {
+			d.settle(id)
 		}
 	}
 }
@@ -235,18 +290,25 @@ func (a *Account) reinstates(l *events.License) bool {
 // reinstate brings a lapsed license back, for the same assignee unless that one is served otherwise by now.
 func (d *decider) reinstate(l events.License) {
 	at := d.state.account.Collected
+	defer d.asOf(at)()
 	l.Assigned = l.Lapsed == events.LapsedAssigned
 	if l.Assigned && !d.freeFor(&l) {
 		l.Assigned, l.Company = false, ""
 	}
 	l.Status, l.Lapsed, l.ExpiresAt = events.Paid, "", events.MonthOf(at).End()
 	d.happened(at, &events.LicenseReinstated{License: l})
+	if l.Assigned {
+		for other := range d.state.lapsedOf(l.Assignee) {
+			d.settle(other.ID) // its sockets, which must not be bought anew
+		}
+		d.fitSockets(l.Assignee, at)
+	}
 }
 
-// freeFor says whether the license's last assignee may hold it again: nothing else of the type, or one that includes it, serves it.
+// freeFor says whether the license's last assignee may hold it again: nothing else of the type, a trial neither, or one that includes it, serves it.
 func (d *decider) freeFor(l *events.License) bool {
 	t, ok := d.Catalogs.Type(events.MonthOf(d.Now), l.Type)
-	return ok && d.canHold(t, l.Assignee) == nil
+	return ok && (t.Unit == catalog.PerSocket || d.held(l.Assignee, l.Type) == nil) && d.canHold(t, l.Assignee) == nil
 }
 
 // settleUntil lets everything happen that fell due by t.

@@ -108,8 +108,11 @@ func (d *decider) licenseInstalled(t events.Type, company *events.CompanySet, a 
 	return nil
 }
 
-// settleHeld settles everything that an assignee holds.
+// settleHeld settles everything that an assignee holds, and what comes back to it.
 func (d *decider) settleHeld(a events.Assignee) {
+	for l := range d.state.lapsedOf(a) {
+		d.settle(l.ID)
+	}
 	for l := range d.state.holdings(a) {
 		d.settle(l.ID)
 	}

@@ -18,6 +18,10 @@ func (d *decider) inForce(id string) (events.License, error) {
 	if !l.Status.InForce() {
 		return *l, refuse(LicenseClosed, "license %s is %s", l.ID, l.Status)
 	}
+	if t, _ := d.Catalogs.Type(events.MonthOf(d.Now), l.Type); t.Requires != "" {
+		d.settleTrials(t.Requires)
+		l, _ = d.state.License(id)
+	}
 	return *l, nil
 }
 
@@ -99,6 +103,9 @@ func (c Change) decide(d *decider) error {
 		if err := d.canHoldInstead(t, old); err != nil {
 			return err
 		}
+		if l := d.held(old.Assignee, t.ID); l != nil && old.Status == events.Trial {
+			return refuse(LicenseAlreadyHeld, "%s %q already holds %s license %s", old.Assignee.Kind, old.Assignee.ID, l.Type, l.ID)
+		}
 	}
 	fresh := old
 	fresh.ID, fresh.Type, fresh.Created = d.IDs.Next(), t.ID, d.Now
@@ -109,6 +116,9 @@ func (c Change) decide(d *decider) error {
 		fresh.BilledFrom = events.DateOf(d.Now) + 1
 	}
 	old.Status, old.Assigned, old.ExpiresAt = events.Released, false, d.Now
+	if fresh.Assigned {
+		d.replaceTrial(fresh.Assignee, fresh.Type, fresh.ID)
+	}
 	d.emit(&events.LicenseReplaced{By: fresh.ID, License: old})
 	d.emit(&events.LicenseChanged{From: old.ID, License: fresh})
 	d.fitSockets(fresh.Assignee, d.Now)
@@ -158,6 +168,7 @@ func (c Renew) decide(d *decider) error {
 	if events.DateOf(old.ExpiresAt) == events.DateOf(d.Now) && old.Status == events.Released {
 		l.BilledFrom = events.DateOf(d.Now) + 1 // today is billed with the old one
 	}
+	d.replaceTrial(old.Assignee, l.Type, l.ID)
 	l.Company, l.Assigned, l.Assignee = assignment.Company, true, old.Assignee
 	d.emit(&events.LicenseAllocated{Source: events.Renewed, Follows: old.ID, License: l})
 	d.fitSockets(l.Assignee, d.Now)

@@ -44,6 +44,7 @@ func (c Buy) decide(d *decider) error {
 	if err := d.canBuy(t); err != nil {
 		return err
 	}
+	d.settleTrials(t.Requires)
 	for range c.Quantity {
 		d.buy(t, c.Company, !c.NoRenew, d.Now)
 	}
@@ -104,6 +105,14 @@ func (c Allocate) decide(d *decider) error {
 	company, err := d.serve(t, &c)
 	if err != nil {
 		return err
+	}
+	if t.Requires != "" {
+		d.settleTrials(t.Requires)
+		if named != nil {
+			if named, err = d.take(named.ID); err != nil {
+				return err
+			}
+		}
 	}
 	if named != nil {
 		if named.Pool != "" && named.Pool != c.Company {
@@ -172,6 +181,7 @@ func (d *decider) serve(t events.Type, c *Allocate) (*events.CompanySet, error) 
 	} else if a.Kind != events.Administrator && a.Kind != events.Branding {
 		return nil, invalid("company", "an assignee of kind %s belongs to a company", a.Kind)
 	}
+	d.settleHeld(a)
 	return company, d.canHold(t, a)
 }
 
@@ -218,6 +228,7 @@ func (d *decider) find(t events.Type, company *events.CompanySet, at time.Time) 
 			pools = append(pools, "")
 		}
 	}
+	d.settleLapsed(t.ID)
 	for _, pool := range pools {
 		for l := range d.state.freeIn(pool, t.ID) {
 			if l, _ = d.settle(l.ID); !l.Status.InForce() {
@@ -238,6 +249,18 @@ func (d *decider) find(t events.Type, company *events.CompanySet, at time.Time) 
 	return d.buy(t, company.Company, true, at), events.BoughtOnTheSpot, nil
 }
 
+// settleLapsed lets licenses of a type come back that do, so that a pool holds them.
+func (d *decider) settleLapsed(licenseType string) {
+	if d.state.account.Sweep.IsZero() {
+		return
+	}
+	for l := range d.state.lapsedOf(events.Assignee{}) {
+		if l.Type == licenseType {
+			d.settle(l.ID)
+		}
+	}
+}
+
 // assign gives a free license to the assignee, whose endpoint becomes known if it was not.
 func (d *decider) assign(l events.License, source events.Source, c Allocate) {
 	if c.Assignee.Kind == events.Endpoint {
@@ -245,16 +268,19 @@ func (d *decider) assign(l events.License, source events.Source, c Allocate) {
 			d.emit(&events.EndpointSet{Endpoint: c.Assignee.ID, Company: c.Company, Name: c.Assignee.ID})
 		}
 	}
-	// A paid license may take the place of a running trial (domain L2).
-	for held := range d.state.holds(c.Assignee, l.Type) {
-		if held.Status != events.Trial {
-			continue
-		}
-		replaced := *held
-		replaced.Status, replaced.Assigned, replaced.ExpiresAt = events.Released, false, d.Now
-		d.emit(&events.LicenseReplaced{By: l.ID, License: replaced})
-	}
+	d.replaceTrial(c.Assignee, l.Type, l.ID)
 	l.Company, l.Assigned, l.Assignee = c.Company, true, c.Assignee
 	d.emit(&events.LicenseAllocated{Source: source, License: l})
 	d.fitSockets(l.Assignee, d.Now)
+}
+
+// replaceTrial ends a running trial of the type, because a paid license takes its place (domain L2).
+func (d *decider) replaceTrial(a events.Assignee, licenseType, by string) {
+	for l := range d.state.holds(a, licenseType) {
+		if l.Status == events.Trial {
+			trial := *l
+			trial.Status, trial.Assigned, trial.ExpiresAt = events.Released, false, d.Now
+			d.emit(&events.LicenseReplaced{By: by, License: trial})
+		}
+	}
 }

@@ -132,9 +132,20 @@ func (c SetCompany) decide(d *decider) error {
 		return err
 	}
 	if old, ok := d.state.Company(set.Company); !ok || !sameCompany(old, &set) {
+		d.settleSockets()
 		d.emit(&set)
 	}
 	return nil
+}
+
+// settleSockets lets the trials end that were due and then need further licenses, which a company's settings allow or not.
+func (d *decider) settleSockets() {
+	c, _, _ := d.Catalogs.At(events.MonthOf(d.Now))
+	for _, t := range c.Types {
+		if t.Requires != "" {
+			d.settleTrials(t.Requires)
+		}
+	}
 }
 
 // types checks a set of license types and puts it in order.
@@ -149,6 +160,9 @@ func (d *decider) types(field string, ids []string, metered bool) ([]string, err
 		}
 		if metered && t.Policy != events.Metered {
 			return nil, invalid(field, "%s is not metered", id)
+		}
+		if _, ok := t.Prices[d.state.account.Currency]; metered && !ok {
+			return nil, invalid(field, "%s has no price in %s", id, d.state.account.Currency)
 		}
 	}
 	return ids, nil

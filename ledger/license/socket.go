@@ -18,6 +18,9 @@ func (d *decider) fitSockets(a events.Assignee, at time.Time) {
 	if !ok {
 		return
 	}
+	if d.settling > 0 {
+		defer d.asOf(at)()
+	}
 	c, _, _ := d.Catalogs.At(events.MonthOf(at))
 	for i := range c.Types {
 		if socket := &c.Types[i]; socket.Unit == catalog.PerSocket {
@@ -41,20 +44,31 @@ func (d *decider) fit(socket events.Type, e *events.EndpointSet, a events.Assign
 		t, _ := d.Catalogs.Type(events.MonthOf(at), socket.Requires)
 		needed = catalog.Sockets(t, e.Sockets)
 	}
+	before := at
+	if d.settling > 0 {
+		before = at.Add(-events.Precision) // what runs out at the same time as its vm-server is not renewed first
+	}
 	var held []*events.License
 	for l := range d.state.holds(a, socket.ID) {
-		if l, _ = d.settleTo(l.ID, at); l.Serving() {
+		if l, _ = d.settleTo(l.ID, before); l.Serving() {
 			held = append(held, l)
 		}
+	}
+	if len(held) != needed {
+		d.settleTrials(socket.Requires) // those of other endpoints, which come to the pools first
 	}
 	for len(held) > needed {
 		last := *held[len(held)-1]
 		held = held[:len(held)-1]
-		if parent == nil {
-			last.Status, last.Assigned, last.ExpiresAt = events.Released, false, at
+		last.Assigned = false
+		switch {
+		case parent == nil && d.settling > 0: // its vm-server ran out
+			last.Status, last.ExpiresAt = events.Expired, at
+			d.with(at, &events.LicenseExpired{Reason: events.ParentEnded, License: last})
+		case parent == nil:
+			last.Status, last.ExpiresAt = events.Released, at
 			d.with(at, &events.LicenseReleased{License: last})
-		} else {
-			last.Assigned = false
+		default:
 			d.with(at, &events.LicenseUnassigned{License: last})
 		}
 	}

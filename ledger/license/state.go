@@ -26,7 +26,7 @@ type State struct {
 	held    btree.Map[string, none] // assignee, type, license: what an assignee holds in force
 	free    btree.Map[string, none] // pool, type, license: paid and unassigned
 	due     btree.Map[string, none] // time, license: in force, when something happens to it by itself
-	lapsed  btree.Map[string, none] // license: expired because a charge failed
+	lapsed  btree.Map[string, none] // assignee (none if it was free), license: expired because a charge failed
 	trials  btree.Map[string, none] // assignee, type, license: has had its trial
 	forgets btree.Map[string, none] // time, command: in the order in which commands are forgotten
 }
@@ -282,7 +282,7 @@ func (s *State) set(l *events.License) {
 		s.due.Set(dueKey(l), none{})
 	}
 	if l.Lapsed != "" {
-		s.lapsed.Set(l.ID, none{})
+		s.lapsed.Set(lapsedKey(l), none{})
 	}
 	if l.Trialed {
 		s.trials.Set(heldKey(l), none{})
@@ -312,7 +312,7 @@ func (s *State) unindex(id string) {
 		s.due.Delete(dueKey(old))
 	}
 	if old.Lapsed != "" {
-		s.lapsed.Delete(old.ID)
+		s.lapsed.Delete(lapsedKey(old))
 	}
 	if old.Trialed {
 		s.trials.Delete(heldKey(old))
@@ -327,6 +327,11 @@ func (s *State) holds(a events.Assignee, licenseType string) iter.Seq[*events.Li
 // holdings yields all licenses in force that an assignee holds.
 func (s *State) holdings(a events.Assignee) iter.Seq[*events.License] {
 	return s.byIndex(&s.held, heldPrefix(a))
+}
+
+// lapsedOf yields the licenses that served an assignee when they expired because a charge had failed; those that were free, of the zero assignee.
+func (s *State) lapsedOf(a events.Assignee) iter.Seq[*events.License] {
+	return s.byIndex(&s.lapsed, heldPrefix(a))
 }
 
 // freeIn yields the free licenses of a type in a pool, oldest first.
@@ -365,12 +370,14 @@ func (s *State) dueBefore(t time.Time, inclusive bool, limit int) []string {
 	var ids []string
 	full := func() bool { return limit > 0 && len(ids) == limit }
 	if sweep := s.account.Sweep; !sweep.IsZero() && sweep.Before(t) {
-		s.lapsed.Scan(func(id string, _ none) bool {
-			if l, ok := s.licenses.Get(id); ok && s.account.reinstates(l) {
-				ids = append(ids, id)
+		for l := range s.byIndex(&s.lapsed, "") {
+			if s.account.reinstates(l) {
+				ids = append(ids, l.ID)
 			}
-			return !full()
-		})
+			if full() {
+				break
+			}
+		}
 		if s.account.lapsed(sweep) {
 			end = timeKey(maxTime)
 		}
@@ -398,6 +405,13 @@ func (s *State) isPaid(id string) bool {
 func heldPrefix(a events.Assignee) string { return string(a.Kind) + "\x00" + a.ID + "\x00" }
 
 func heldKey(l *events.License) string { return heldPrefix(l.Assignee) + l.Type + "\x00" + l.ID }
+
+func lapsedKey(l *events.License) string {
+	if l.Lapsed == events.LapsedFree {
+		return heldPrefix(events.Assignee{}) + l.ID
+	}
+	return heldPrefix(l.Assignee) + l.ID
+}
 
 func freeKey(l *events.License) string { return l.Pool + "\x00" + l.Type + "\x00" + l.ID }
 

@@ -159,7 +159,7 @@ func authorize(c call, who auth.Principal, r *http.Request) error {
 	if c.anyone {
 		return nil
 	}
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if c.onlyReads() {
 		return auth.AllowRead(who, r.PathValue("provider"), c.allow...)
 	}
 	return auth.Allow(who, r.PathValue("provider"), c.allow...)

@@ -35,9 +35,14 @@ type call struct {
 	unanswered []string
 	// creates says that it may answer 201.
 	creates bool
+	// reads says that it changes nothing, whatever its method is.
+	reads bool
 	// raw says that the call reads its body itself.
 	raw bool
 }
+
+// onlyReads says that a call changes nothing.
+func (c *call) onlyReads() bool { return c.reads || c.method == http.MethodGet }
 
 // Paths that calls have in common. They are exported because huma looks into exported fields only.
 type (
@@ -121,9 +126,13 @@ func (s *server) operation(c call) huma.Operation {
 	if strings.Contains(c.path, "{") {
 		codes = append(codes, api.CodeNotFound)
 	}
-	if c.method == http.MethodGet {
+	if c.onlyReads() {
 		codes = append(codes, api.CodeBehind)
-	} else {
+	}
+	if c.method == http.MethodPost && c.reads {
+		codes = append(codes, api.CodeTooLarge)
+	}
+	if !c.onlyReads() {
 		codes = append(codes, api.CodeTooLarge, api.CodeIdempotencyMismatch, api.CodeOverloaded, api.CodeOutcomeUnknown)
 	}
 	codes = append(codes, c.codes...)

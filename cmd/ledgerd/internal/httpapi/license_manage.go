@@ -22,14 +22,15 @@ func (s *server) licenseManagement() {
 	}, s.unassignLicense)
 	register(s, call{
 		method: "POST", path: licensesPath + "/{license}/renew", id: "renew-license", summary: "Let a new license follow one that has ended", tag: licensesTag,
-		about: "A new paid license serves whom the expired or released one served, if nothing else does by now. One that served nobody is followed by one in its pool.",
-		allow: []string{auth.BuyLicenses}, creates: true,
+		about: "A new paid license serves whom the expired or released one served, if nothing else does by now. One that served nobody is followed by one " +
+			"in its pool. The caller needs the permission to buy too.",
+		allow: []string{auth.ManageLicenses}, creates: true,
 		codes: []api.Code{api.CodePaymentMethodRequired, api.CodeLicenseAlreadyHeld, api.CodeTypeNotAllowed, api.CodeRequiresVMServer, api.CodeTypeClosed},
 	}, s.renewLicense)
 	register(s, call{
 		method: "POST", path: licensesPath + "/{license}/change", id: "change-license", summary: "Change a license to another type of the same unit", tag: licensesTag,
 		about: "The new license serves at once, the old one is released. Today is billed with the old one, so each day is billed once. To change a paid " +
-			"license is to buy one. A changed trial keeps its end.",
+			"license is to buy one, for which the caller needs the permission too. A changed trial keeps its end.",
 		allow: []string{auth.ManageLicenses}, creates: true,
 		codes: []api.Code{
 			api.CodePaymentMethodRequired, api.CodeLicenseAlreadyHeld, api.CodeTypeNotAllowed, api.CodeRequiresVMServer, api.CodeLicenseClosed, api.CodeTypeClosed,
