@@ -93,15 +93,8 @@ func Create(ctx context.Context, admin, conn *nats.Conn, cfg Config) (*Stream, e
 	if err != nil {
 		return nil, fmt.Errorf("create stream %s: %w", Name, err)
 	}
-	_, err = js.CreateStream(ctx, want)
-	if err == nil && want.Replicas == 1 {
-		// A server that is killed while it makes a stream may leave the stream's description without its checksum. It would
-		// take such a description over now, and ignore the stream, with all that is in it by then, when it starts again. An
-		// update writes both anew.
-		_, err = js.UpdateStream(ctx, want)
-	}
 	// A stream with other settings is for Open to name.
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	if _, err := js.CreateStream(ctx, want); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return nil, fmt.Errorf("create stream %s: %w", Name, err)
 	}
 	return Open(ctx, conn, cfg)
