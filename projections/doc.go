@@ -45,6 +45,7 @@
 // # Durability
 //
 // Transactions are fsynced. They hold whole records, many of them while a view
-// catches up. When nothing more is queued a view commits at most every 50 ms,
+// catches up. When nothing more is queued a view commits at most every 50 ms, less often
+// (but every half second) where commits take long, so that they stay a tenth of the work;
 // and at once when somebody waits in [Store.Wait] for what it has applied.
 package projections

@@ -345,28 +345,36 @@ func TestCommits(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		waiting string // in Wait, once the entries are appended or only once they are applied
+		waiting string        // in Wait, once the entries are appended or only once they are applied
+		takes   time.Duration // each commit
 		steps   []step
 		want    []time.Duration // when commits happen
 	}{
-		{"at once when nothing was committed lately", "", []step{{0, 1}, {time.Second, 1}}, []time.Duration{0, time.Second}},
-		{"at most every 50 ms", "", []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {100 * time.Millisecond, 1}},
+		{"at once when nothing was committed lately", "", 0, []step{{0, 1}, {time.Second, 1}}, []time.Duration{0, time.Second}},
+		{"at most every 50 ms", "", 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {100 * time.Millisecond, 1}},
 			[]time.Duration{0, 50 * time.Millisecond, 130 * time.Millisecond}},
-		{"at once when somebody begins to wait", "applied", []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
+		{"a tenth of the time when they take long", "", 20 * time.Millisecond, []step{{0, 1}, {30 * time.Millisecond, 1}, {30 * time.Millisecond, 1}, {300 * time.Millisecond, 1}},
+			[]time.Duration{20 * time.Millisecond, 220 * time.Millisecond, 420 * time.Millisecond}},
+		{"every half second at least", "", 200 * time.Millisecond, []step{{0, 1}, {210 * time.Millisecond, 1}},
+			[]time.Duration{200 * time.Millisecond, 900 * time.Millisecond}},
+		{"at once when somebody begins to wait", "applied", 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
 			[]time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond}},
-		{"at once when somebody waits", "appended", []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
+		{"at once when somebody waits", "appended", 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
 			[]time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond}},
-		{"not while idle", "", []step{{0, 1}, {time.Hour, 0}}, []time.Duration{0}},
+		{"not while idle", "", 0, []step{{0, 1}, {time.Hour, 0}}, []time.Duration{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
 				var got []time.Duration
-				v := &rows{onDone: func(committed bool) {
-					if committed {
-						got = append(got, time.Since(start))
-					}
-				}}
+				v := &rows{
+					onFlush: func() error { time.Sleep(c.takes); return nil }, // the bubble's clock
+					onDone: func(committed bool) {
+						if committed {
+							got = append(got, time.Since(start))
+						}
+					},
+				}
 				s := open(t, viewtest.TempDir(t), v)
 				src := viewtest.NewSource()
 				ctx, cancel := context.WithCancel(t.Context())

@@ -76,6 +76,7 @@ type transaction struct {
 	bytes, entries int
 	began          time.Time
 	committed      time.Time // the last time
+	took           time.Duration
 }
 
 func newTransaction(s *Store) *transaction {
@@ -201,7 +202,8 @@ func (t *transaction) commit() error {
 	}
 	batch := t.batch
 	t.tx, t.batch, t.bytes, t.entries, t.committed = nil, nil, 0, 0, time.Now()
-	t.s.committed(t.pos, t.committed.Sub(start))
+	t.took = t.committed.Sub(start)
+	t.s.committed(t.pos, t.took)
 	return guarded(func() error { batch.Done(true); return nil })
 }
 

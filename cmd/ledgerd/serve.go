@@ -205,8 +205,11 @@ func playDemo(ctx context.Context, c config, d *daemon, url string, out *progres
 	}
 	out.line("Playing 14,021 daily reports of 2,085 storage devices, 11 to 17 March 2026 (source: Backblaze drive statistics).")
 	begun := time.Now()
+	// Connections that are open without having been used would hold up a stop.
+	transport := &http.Transport{MaxIdleConnsPerHost: 256}
+	defer transport.CloseIdleConnections()
 	r, err := demo.Player{
-		HTTP: &api.Client{BaseURL: url, Token: strings.TrimSpace(string(token))}, NATS: d.doors, Progress: out.show,
+		HTTP: &api.Client{BaseURL: url, Token: strings.TrimSpace(string(token)), HTTP: &http.Client{Transport: transport}}, NATS: d.doors, Progress: out.show,
 	}.Play(ctx)
 	if err != nil {
 		return fmt.Errorf("play the demo: %w", err)

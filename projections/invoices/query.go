@@ -1,6 +1,7 @@
 package invoices
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -13,41 +14,57 @@ import (
 // rate rates a month of a provider through a day.
 func rate(tx *bbolt.Tx, c events.Catalog, provider, currency string, month events.Month, through events.Date) (catalog.Rating, error) {
 	in := catalog.Input{Month: month, Catalog: c, Currency: currency}
-	err := each(tx, bucketUses, prefix(provider)+monthKey(month), "", func(k string, u *use) bool {
-		to := u.To
-		if to == 0 || to > through {
-			to = through
+	take := func(k string, row []byte) (bool, error) {
+		if !inMonth(row, month) {
+			return true, nil
 		}
-		if u.From > through {
-			return true
+		u, err := readUse(row)
+		if err == nil && u.From <= through {
+			license, _, _ := strings.Cut(k, "\x00")
+			in.Uses = append(in.Uses, u.rated(license, through))
 		}
-		in.Uses = append(in.Uses, catalog.Use{
-			License: strings.SplitN(k, "\x00", 2)[0], Created: u.Created, Type: u.Type, Company: u.Company, Assignee: u.Assignee,
-			From: u.From, To: min(to, month.Last()), Activated: u.Activated, Deactivated: u.Deactivated,
-		})
-		return true
-	})
-	if err != nil {
+		return true, err
+	}
+	if err := each(tx, bucketUses, prefix(provider)+monthKey(month), "", take); err != nil {
+		return catalog.Rating{}, err
+	}
+	if err := each(tx, bucketOpen, prefix(provider), "", take); err != nil {
 		return catalog.Rating{}, err
 	}
 	return catalog.Rate(in)
 }
 
 // compute makes the statement of a month as it stands through a day.
-func compute(tx *bbolt.Tx, book catalog.Book, provider string, a account, month events.Month, through events.Date) (Statement, error) {
-	c, entry, ok := book.At(month)
-	if !ok {
-		return Statement{}, fmt.Errorf("no catalog is in force in %s", month)
-	}
-	rating, err := rate(tx, c, provider, a.Currency, month, through)
+func compute(tx *bbolt.Tx, c publishedCatalog, provider string, a account, month events.Month, through events.Date) (Statement, error) {
+	rating, err := rate(tx, c.Catalog, provider, a.Currency, month, through)
 	if err != nil {
 		return Statement{}, err
 	}
-	s := catalog.Assemble(month, c, a.Currency, rating.Lines, nil, a.Carry)
+	s := catalog.Assemble(month, c.Catalog, a.Currency, rating.Lines, nil, a.Carry)
 	return Statement{
 		Month: month, Currency: a.Currency, Lines: s.Lines, Subtotal: s.Subtotal, Minimum: s.Minimum, Total: s.Total,
-		Digest: catalog.DigestLines(s.Lines), Rules: catalog.Rules, Catalog: entry, Carry: s.Carry,
+		Digest: catalog.DigestLines(s.Lines), Rules: catalog.Rules, Catalog: c.Entry, Carry: s.Carry,
 	}, nil
+}
+
+// inForce finds the catalog of a month: the last one whose month is not later. Before the first it is empty: nothing was sold then, so nothing is rated.
+func inForce(tx *bbolt.Tx, month events.Month) (c publishedCatalog, err error) {
+	b := tx.Bucket(bucketCatalogs)
+	if b == nil {
+		return c, nil
+	}
+	cursor, step := b.Cursor(), (*bbolt.Cursor).Prev
+	if k, _ := cursor.Seek([]byte(monthKey(month + 1))); k == nil {
+		step = (*bbolt.Cursor).Last
+	}
+	k, row := step(cursor)
+	if k == nil {
+		return c, nil
+	}
+	if err := json.Unmarshal(row, &c); err != nil {
+		return c, fmt.Errorf("read a row of %s: %w", bucketCatalogs, err)
+	}
+	return c, nil
 }
 
 // Draft is the open month's statement as it would be if the month ended with the given day; ok is false if there is no such provider.
@@ -56,11 +73,11 @@ func Draft(tx *bbolt.Tx, provider string, through events.Date) (s Statement, ok 
 	if ok, err = load(tx, bucketAccounts, provider, &a); err != nil || !ok {
 		return s, ok, err
 	}
-	book, err := loadCatalogs(tx)
+	c, err := inForce(tx, a.Open)
 	if err != nil {
 		return s, true, err
 	}
-	s, err = compute(tx, book, provider, a, a.Open, min(through, a.Open.Last()))
+	s, err = compute(tx, c, provider, a, a.Open, min(through, a.Open.Last()))
 	return s, true, err
 }
 
@@ -70,15 +87,11 @@ func History(tx *bbolt.Tx, provider string, month events.Month, through events.D
 	if ok, err := load(tx, bucketAccounts, provider, &a); err != nil || !ok {
 		return catalog.Rating{}, err
 	}
-	book, err := loadCatalogs(tx)
+	c, err := inForce(tx, month)
 	if err != nil {
 		return catalog.Rating{}, err
 	}
-	c, _, ok := book.At(month)
-	if !ok {
-		return catalog.Rating{}, nil
-	}
-	return rate(tx, c, provider, a.Currency, month, min(through, month.Last()))
+	return rate(tx, c.Catalog, provider, a.Currency, month, min(through, month.Last()))
 }
 
 // Issued lists a provider's issued statements of months after the given one, in order, at most limit. Month 0 is before all.
@@ -87,11 +100,15 @@ func Issued(tx *bbolt.Tx, provider string, after events.Month, limit int) (rows 
 	if after > 0 {
 		from = monthKey(after)
 	}
-	err = each(tx, bucketStatements, prefix(provider), from, func(_ string, s *Statement) bool {
-		if s.Number != "" {
-			rows = append(rows, *s)
+	err = each(tx, bucketStatements, prefix(provider), from, func(_ string, row []byte) (bool, error) {
+		var s Statement
+		if err := json.Unmarshal(row, &s); err != nil {
+			return false, err
 		}
-		return len(rows) < limit
+		if s.Number != "" {
+			rows = append(rows, s)
+		}
+		return len(rows) < limit, nil
 	})
 	return rows, err
 }
@@ -116,15 +133,21 @@ type Pending struct {
 	Statement Statement
 }
 
-// PendingStatements lists statements that wait to be issued, by month, at most limit.
+// PendingStatements lists statements that wait to be issued, by month, at most limit. Of a provider it is the oldest
+// alone: the next one's turn, and number, come when that is issued.
 func PendingStatements(tx *bbolt.Tx, limit int) (rows []Pending, err error) {
 	b := tx.Bucket(bucketPending)
 	if b == nil {
 		return nil, nil
 	}
+	seen := make(map[string]bool)
 	c := b.Cursor()
 	for k, _ := c.First(); k != nil && len(rows) < limit; k, _ = c.Next() {
 		p := Pending{Provider: string(k[8:])}
+		if seen[p.Provider] {
+			continue
+		}
+		seen[p.Provider] = true
 		if _, err := load(tx, bucketStatements, prefix(p.Provider)+string(k[:8]), &p.Statement); err != nil {
 			return nil, err
 		}

@@ -3,9 +3,10 @@
 //
 // A license costs on the days on which it is paid and assigned. The view looks
 // at what each license event leaves behind: when a license becomes billable, a use begins;
-// when it ceases to be, or serves another, the use ends; when it is renewed, the next month gets a use of its own:
+// when it ceases to be, or serves another, the use ends; when it is renewed, its part in the month that is over is kept:
 //
-//	uses: acme, 2026-02, 01KGB…, 0 -> server for endpoint pc-17 of globex, from 2026-02-01 to 2026-02-10
+//	open: acme, 01KGB…           -> server for endpoint pc-17 of globex, from 2026-03-01 on
+//	uses: acme, 2026-02, 01KGB…  -> server for endpoint pc-17 of globex, from 2026-02-10 to 2026-02-28
 //
 // Rating a month's uses (package ledger/catalog) gives the usage history and the
 // statement's lines. The open month can be rated at any time: that is the draft.
@@ -15,6 +16,9 @@
 package invoices
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -26,6 +30,7 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
+	"licenseledger/ledger/license"
 	"licenseledger/projections"
 )
 
@@ -45,28 +50,10 @@ func (View) Usage() bool { return false }
 type account struct {
 	Currency string       `json:"currency"`
 	Open     events.Month `json:"open"`
+	// Issued counts the statements issued; their numbers follow from it.
+	Issued int `json:"issued,omitempty"`
 	// Carry is the credit that the last statement left for the next one.
 	Carry catalog.Carry `json:"carry,omitzero"`
-}
-
-// use is one license serving one assignee in a month, as far as it was billable.
-type use struct {
-	Type        string          `json:"type"`
-	Company     string          `json:"company,omitempty"`
-	Assignee    events.Assignee `json:"assignee"`
-	Created     time.Time       `json:"created"`
-	From        events.Date     `json:"from"`
-	To          events.Date     `json:"to,omitzero"` // zero while it goes on
-	Activated   time.Time       `json:"activated"`
-	Deactivated time.Time       `json:"deactivated,omitzero"`
-}
-
-// openUse is where the use stands that goes on for a license.
-type openUse struct {
-	Month events.Month `json:"month"`
-	Index int          `json:"index"`
-	Next  int          `json:"next"` // the index of the month's next use of the license
-	Open  bool         `json:"open"`
 }
 
 type publishedCatalog struct {
@@ -103,13 +90,34 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("statement %s of provider %q (entry %d) cannot be reproduced from the stream: %s", e.Number, e.Provider, e.Entry, e.What)
 }
 
+// batch is what the entries of a transaction say, until it is flushed.
 type batch struct {
-	tx       *bbolt.Tx
-	writes   map[string]map[string][]byte // bucket, key -> value; nil deletes
-	catalogs catalog.Book
-	accounts map[string]*account
-	open     map[string]*openUse
-	uses     map[string]*use
+	tx        *bbolt.Tx
+	published []publishedCatalog // not written yet
+	inForce   map[events.Month]publishedCatalog
+	providers map[string]*provider
+}
+
+// provider is what the entries of one provider say. Statements are rare, and written at once.
+type provider struct {
+	id      string
+	account account
+	open    map[string]*use // by license; nil where none goes on; To is 0
+	changed map[string]bool // licenses whose row of open is another one
+	over    []ended
+}
+
+// ended is a use, or its part in a month, that is over.
+type ended struct {
+	license string
+	entry   uint64
+	event   int
+	use     *use
+}
+
+func (o *ended) key(provider string) []byte {
+	k := []byte(prefix(provider) + monthKey(o.use.Month) + prefix(o.license))
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(k, o.entry), uint32(o.event))
 }
 
 // Begin starts a batch.
@@ -119,40 +127,35 @@ func (View) Begin(tx *bbolt.Tx) (projections.Batch, error) {
 			return nil, fmt.Errorf("create bucket %s: %w", name, err)
 		}
 	}
-	b := &batch{tx: tx}
-	b.forget()
-	var err error
-	b.catalogs, err = loadCatalogs(tx)
-	return b, err
-}
-
-func (b *batch) forget() {
-	b.writes = make(map[string]map[string][]byte)
-	for _, name := range buckets {
-		b.writes[string(name)] = make(map[string][]byte)
-	}
-	b.accounts, b.open, b.uses = make(map[string]*account), make(map[string]*openUse), make(map[string]*use)
+	return &batch{tx: tx, inForce: make(map[events.Month]publishedCatalog), providers: make(map[string]*provider)}, nil
 }
 
 // Apply folds an entry.
 func (b *batch) Apply(e *events.Entry) error {
+	if e.Provider == "" {
+		b.applySystem(e)
+		return nil
+	}
+	if len(e.Events) == 0 {
+		return nil // of usage alone
+	}
+	p, err := b.provider(e.Provider)
+	if err != nil {
+		return err
+	}
 	for i := range e.Events {
-		var err error
 		switch d := e.Events[i].Data.(type) {
-		case *events.LedgerOpened:
-			err = b.publish(e.Number, d.Catalog)
-		case *events.CatalogPublished:
-			err = b.publish(e.Number, d.Catalog)
 		case *events.ProviderSet:
-			err = b.setProvider(e, d)
+			if p.account.Currency == "" {
+				p.account.Currency, p.account.Open = d.Currency, events.MonthOf(e.Time)
+			}
 		case *events.MonthClosed:
-			err = b.closeMonth(e, d)
+			err = b.closeMonth(p, e, d)
 		case *events.StatementIssued:
-			err = b.issue(e, d)
+			err = b.issue(p, e, d)
 		default:
 			if l := events.LicenseAfter(d); l != nil {
-				_, runsOut := d.(*events.LicenseExpired)
-				err = b.follow(e.Provider, l, e.EffectiveAt(i), runsOut)
+				err = b.follow(p, e, i, l)
 			}
 		}
 		if err != nil {
@@ -162,252 +165,256 @@ func (b *batch) Apply(e *events.Entry) error {
 	return nil
 }
 
-func (b *batch) publish(entry uint64, c events.Catalog) error {
-	b.catalogs = b.catalogs.Publish(c, entry)
-	return b.putJSON(bucketCatalogs, monthKey(c.Effective), publishedCatalog{entry, c})
-}
-
-func (b *batch) setProvider(e *events.Entry, d *events.ProviderSet) error {
-	a, err := b.account(e.Provider)
-	if err == nil && a.Currency == "" {
-		a.Currency, a.Open = d.Currency, events.MonthOf(e.Time)
+func (b *batch) applySystem(e *events.Entry) {
+	for i := range e.Events {
+		switch d := e.Events[i].Data.(type) {
+		case *events.LedgerOpened:
+			b.published = append(b.published, publishedCatalog{e.Number, d.Catalog})
+		case *events.CatalogPublished:
+			b.published = append(b.published, publishedCatalog{e.Number, d.Catalog})
+		}
 	}
-	return err
 }
 
-// follow begins, ends and renews uses. runsOut says that the license ended by itself, so that an end at 00:00 does not touch that day (domain D3).
-func (b *batch) follow(provider string, l *events.License, at time.Time, runsOut bool) error {
-	k := key(provider, l.ID)
-	o, err := b.openUse(k)
+// writeCatalogs writes the catalogs that came since they were written last.
+func (b *batch) writeCatalogs() error {
+	for _, c := range b.published {
+		if err := putJSON(b.tx, bucketCatalogs, monthKey(c.Catalog.Effective), c); err != nil {
+			return err
+		}
+		clear(b.inForce)
+	}
+	b.published = nil
+	return nil
+}
+
+// catalog is the one in force in a month; months end for all providers together, so it is read once.
+func (b *batch) catalog(month events.Month) (publishedCatalog, error) {
+	if err := b.writeCatalogs(); err != nil {
+		return publishedCatalog{}, err
+	}
+	c, ok := b.inForce[month]
+	if ok {
+		return c, nil
+	}
+	c, err := inForce(b.tx, month)
+	b.inForce[month] = c
+	return c, err
+}
+
+func (b *batch) provider(id string) (*provider, error) {
+	if p, ok := b.providers[id]; ok {
+		return p, nil
+	}
+	p := &provider{id: id, open: make(map[string]*use), changed: make(map[string]bool)}
+	_, err := load(b.tx, bucketAccounts, id, &p.account)
+	b.providers[id] = p
+	return p, err
+}
+
+// follow begins, ends and renews the use of a license that stands as l has it after event i of an entry.
+func (b *batch) follow(p *provider, e *events.Entry, i int, l *events.License) error {
+	u, err := b.openUse(p, l.ID)
 	if err != nil {
 		return err
 	}
-	goesOn := false
-	if o.Open {
-		u, err := b.use(useKey(provider, l.ID, o))
-		if err != nil {
-			return err
-		}
-		same := l.Billable() && u.Type == l.Type && u.Company == l.Company && u.Assignee == l.Assignee
-		month := events.MonthOf(at)
-		if same && month == o.Month {
+	at := e.EffectiveAt(i)
+	month := events.MonthOf(at)
+	if u != nil {
+		goesOn := l.Billable() && u.Company == l.Company && u.Assignee == l.Assignee
+		if goesOn && month == u.Month {
 			return nil
 		}
-		switch goesOn = same; {
-		case same:
-			u.To = o.Month.Last()
-		case runsOut:
-			u.To, u.Deactivated = events.LastDateBefore(at), at
-		default:
-			u.To, u.Deactivated = events.DateOf(at), at
+		part := *u
+		switch _, runsOut := e.Events[i].Data.(*events.LicenseExpired); {
+		case goesOn:
+			part.To = u.Month.Last()
+		case runsOut: // by itself: an end at 00:00 does not touch that day (domain D3)
+			part.To, part.Deactivated = events.LastDateBefore(at), at
+		default: // by a command: its date counts, even at 00:00 (domain D2)
+			part.To, part.Deactivated = events.DateOf(at), at
 		}
-		if !l.Billable() {
-			o.Open = false
-			return nil
-		}
+		p.over = append(p.over, ended{l.ID, e.Number, i, &part})
 		if goesOn {
 			next := *u
-			next.From, next.To = month.First(), 0
-			b.begin(provider, l.ID, o, month, &next)
+			next.Month, next.From = month, month.First()
+			p.set(l.ID, &next)
 			return nil
 		}
+		p.set(l.ID, nil)
 	}
 	if l.Billable() {
-		u := &use{
-			Type: l.Type, Company: l.Company, Assignee: l.Assignee, Created: l.Created,
+		p.set(l.ID, &use{
+			Month: month, Type: l.Type, Company: l.Company, Assignee: l.Assignee, Created: l.Created,
 			From: max(events.DateOf(at), l.BilledFrom), Activated: at,
-		}
-		b.begin(provider, l.ID, o, events.MonthOf(at), u)
+		})
 	}
 	return nil
 }
 
-// begin makes u the license's use that goes on.
-func (b *batch) begin(provider, id string, o *openUse, month events.Month, u *use) {
-	if o.Month != month {
-		o.Month, o.Next = month, 0
+func (b *batch) openUse(p *provider, license string) (*use, error) {
+	if u, ok := p.open[license]; ok {
+		return u, nil
 	}
-	o.Index, o.Open = o.Next, true
-	o.Next++
-	b.uses[useKey(provider, id, o)] = u
+	var u *use
+	if row := b.tx.Bucket(bucketOpen).Get([]byte(key(p.id, license))); row != nil {
+		var err error
+		if u, err = readUse(row); err != nil {
+			return nil, fmt.Errorf("license %s of provider %q: %w", license, p.id, err)
+		}
+	}
+	p.open[license] = u
+	return u, nil
 }
 
-func useKey(provider, id string, o *openUse) string {
-	return prefix(provider) + monthKey(o.Month) + key(id, indexKey(o.Index))
+func (p *provider) set(license string, u *use) {
+	p.open[license] = u
+	p.changed[license] = true
 }
 
 // closeMonth computes the month's statement from everything up to this entry (domain B6).
-func (b *batch) closeMonth(e *events.Entry, d *events.MonthClosed) error {
-	if err := b.Flush(); err != nil {
+func (b *batch) closeMonth(p *provider, e *events.Entry, d *events.MonthClosed) error {
+	if err := p.writeUses(b.tx); err != nil {
 		return err
 	}
-	b.forget()
-	a, err := b.account(e.Provider)
+	c, err := b.catalog(d.Month)
 	if err != nil {
 		return err
 	}
-	s, err := compute(b.tx, b.catalogs, e.Provider, *a, d.Month, d.Month.Last())
+	s, err := compute(b.tx, c, p.id, p.account, d.Month, d.Month.Last())
 	if err != nil {
-		return fmt.Errorf("close %s of provider %q: %w", d.Month, e.Provider, err)
+		return fmt.Errorf("close %s of provider %q: %w", d.Month, p.id, err)
 	}
-	a.Open = d.Month + 1
+	p.account.Open = d.Month + 1
 	if len(s.Lines) == 0 {
 		return nil
 	}
-	s.Cut, a.Carry = e.Number, s.Carry
-	b.put(bucketPending, monthKey(d.Month)+e.Provider, nil)
-	return b.putJSON(bucketStatements, prefix(e.Provider)+monthKey(d.Month), s)
+	s.Cut, p.account.Carry = e.Number, s.Carry
+	if err := b.tx.Bucket(bucketPending).Put([]byte(monthKey(d.Month)+p.id), []byte{}); err != nil {
+		return fmt.Errorf("write %s: %w", bucketPending, err)
+	}
+	return putJSON(b.tx, bucketStatements, prefix(p.id)+monthKey(d.Month), s)
 }
 
 // issue compares what was issued with what was computed, and makes it final.
-func (b *batch) issue(e *events.Entry, d *events.StatementIssued) error {
-	k := prefix(e.Provider) + monthKey(d.Month)
+func (b *batch) issue(p *provider, e *events.Entry, d *events.StatementIssued) error {
+	k := prefix(p.id) + monthKey(d.Month)
 	var s Statement
-	ok, err := b.getJSON(bucketStatements, k, &s)
+	ok, err := load(b.tx, bucketStatements, k, &s)
 	if err != nil {
 		return err
 	}
 	mismatch := func(format string, args ...any) error {
-		return &MismatchError{e.Provider, d.Number, e.Number, fmt.Sprintf(format, args...)}
+		return &MismatchError{p.id, d.Number, e.Number, fmt.Sprintf(format, args...)}
 	}
-	switch {
+	switch number := license.StatementNumber(p.account.Issued + 1); {
 	case !ok:
 		return mismatch("%s has no lines", d.Month)
 	case s.Number != "":
 		return mismatch("%s was issued before, as %s", d.Month, s.Number)
+	case d.Number != number:
+		return mismatch("the next number is %s", number)
 	case s.Cut != d.Cut:
 		return mismatch("%s was cut by entry %d, not %d", d.Month, s.Cut, d.Cut)
 	case s.Rules != d.Rules:
 		return mismatch("it was rated by rules %d, which this program does not know", d.Rules)
+	case s.Catalog != d.Catalog:
+		return mismatch("the catalog in force was published by entry %d, not %d", s.Catalog, d.Catalog)
 	case s.Digest != d.Digest:
 		return mismatch("its lines add up to %s %s and have another digest; %s was issued", s.Total, s.Currency, d.Total)
 	case !s.Total.Equal(d.Total.Decimal) || !s.Subtotal.Equal(d.Subtotal.Decimal) || s.Currency != d.Currency:
-		return mismatch("its total is %s %s; %s %s was issued", s.Total, s.Currency, d.Total, d.Currency)
+		return mismatch("its subtotal and total are %s and %s %s; %s and %s %s were issued", s.Subtotal, s.Total, s.Currency, d.Subtotal, d.Total, d.Currency)
 	}
+	p.account.Issued++
 	s.Number, s.IssuedAt, s.Entry = d.Number, d.Month.End(), e.Number
-	b.delete(bucketPending, monthKey(d.Month)+e.Provider)
-	b.put(bucketNumbers, key(e.Provider, d.Number), []byte(monthKey(d.Month)))
-	return b.putJSON(bucketStatements, k, s)
+	if err := b.tx.Bucket(bucketPending).Delete([]byte(monthKey(d.Month) + p.id)); err != nil {
+		return fmt.Errorf("write %s: %w", bucketPending, err)
+	}
+	if err := b.tx.Bucket(bucketNumbers).Put([]byte(key(p.id, d.Number)), []byte(monthKey(d.Month))); err != nil {
+		return fmt.Errorf("write %s: %w", bucketNumbers, err)
+	}
+	return putJSON(b.tx, bucketStatements, k, s)
 }
 
-func (b *batch) account(provider string) (*account, error) {
-	if a, ok := b.accounts[provider]; ok {
-		return a, nil
-	}
-	a := new(account)
-	_, err := load(b.tx, bucketAccounts, provider, a)
-	b.accounts[provider] = a
-	return a, err
-}
-
-func (b *batch) openUse(k string) (*openUse, error) {
-	if o, ok := b.open[k]; ok {
-		return o, nil
-	}
-	o := new(openUse)
-	_, err := load(b.tx, bucketOpen, k, o)
-	b.open[k] = o
-	return o, err
-}
-
-func (b *batch) use(k string) (*use, error) {
-	if u, ok := b.uses[k]; ok {
-		return u, nil
-	}
-	u := new(use)
-	ok, err := load(b.tx, bucketUses, k, u)
-	if err == nil && !ok {
-		err = fmt.Errorf("a license's use is missing: %q", k)
-	}
-	b.uses[k] = u
-	return u, err
-}
-
-// Flush writes everything, bucket by bucket, in the order of the keys.
+// Flush writes what is not written yet, in the order of the keys: bbolt is several times faster then.
 func (b *batch) Flush() error {
-	for k, a := range b.accounts {
-		if err := b.putJSON(bucketAccounts, k, a); err != nil {
-			return err
-		}
+	if err := b.writeCatalogs(); err != nil {
+		return err
 	}
-	for k, o := range b.open {
-		if *o == (openUse{}) {
-			continue // of a license that was never billable
-		}
-		if err := b.putJSON(bucketOpen, k, o); err != nil {
-			return err
-		}
-	}
-	for k, u := range b.uses {
-		if err := b.putJSON(bucketUses, k, u); err != nil {
-			return err
-		}
-	}
-	for _, name := range buckets {
-		bucket, writes := b.tx.Bucket(name), b.writes[string(name)]
-		for _, k := range slices.Sorted(maps.Keys(writes)) {
-			var err error
-			if v := writes[k]; v == nil {
-				err = bucket.Delete([]byte(k))
-			} else {
-				err = bucket.Put([]byte(k), v)
-			}
-			if err != nil {
-				return fmt.Errorf("write %s: %w", name, err)
+	for _, id := range slices.Sorted(maps.Keys(b.providers)) {
+		p := b.providers[id]
+		if p.account.Currency != "" {
+			if err := putJSON(b.tx, bucketAccounts, id, p.account); err != nil {
+				return err
 			}
 		}
+		if err := p.writeUses(b.tx); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// writeUses writes the uses that have changed since they were written last.
+func (p *provider) writeUses(tx *bbolt.Tx) error {
+	open, uses := tx.Bucket(bucketOpen), tx.Bucket(bucketUses)
+	for _, license := range slices.Sorted(maps.Keys(p.changed)) {
+		var err error
+		if u := p.open[license]; u != nil {
+			err = open.Put([]byte(key(p.id, license)), u.row())
+		} else {
+			err = open.Delete([]byte(key(p.id, license)))
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", bucketOpen, err)
+		}
+	}
+	slices.SortFunc(p.over, func(a, b ended) int {
+		return cmp.Or(cmp.Compare(a.use.Month, b.use.Month), strings.Compare(a.license, b.license), cmp.Compare(a.entry, b.entry), cmp.Compare(a.event, b.event))
+	})
+	for i := range p.over {
+		if err := uses.Put(p.over[i].key(p.id), p.over[i].use.row()); err != nil {
+			return fmt.Errorf("write %s: %w", bucketUses, err)
+		}
+	}
+	clear(p.changed)
+	p.over = p.over[:0]
 	return nil
 }
 
 // Done has nothing to do: the view keeps nothing between batches.
 func (b *batch) Done(bool) {}
 
-func (b *batch) put(bucket []byte, k string, v []byte) {
-	if v == nil {
-		v = []byte{}
-	}
-	b.writes[string(bucket)][k] = v
-}
-
-func (b *batch) delete(bucket []byte, k string) { b.writes[string(bucket)][k] = nil }
-
-func (b *batch) putJSON(bucket []byte, k string, v any) error {
-	text, err := json.Marshal(v)
+func putJSON(tx *bbolt.Tx, bucket []byte, k string, v any) error {
+	row, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode a row of %s: %w", bucket, err)
 	}
-	b.put(bucket, k, text)
+	if err := tx.Bucket(bucket).Put([]byte(k), row); err != nil {
+		return fmt.Errorf("write %s: %w", bucket, err)
+	}
 	return nil
 }
 
-func (b *batch) getJSON(bucket []byte, k string, v any) (bool, error) {
-	if text, ok := b.writes[string(bucket)][k]; ok {
-		if text == nil {
-			return false, nil
-		}
-		return true, json.Unmarshal(text, v)
-	}
-	return load(b.tx, bucket, k, v)
-}
-
+// load reads a row of JSON into v; ok is false if there is none.
 func load(tx *bbolt.Tx, bucket []byte, k string, v any) (ok bool, err error) {
 	b := tx.Bucket(bucket)
 	if b == nil {
 		return false, nil
 	}
-	text := b.Get([]byte(k))
-	if text == nil {
+	row := b.Get([]byte(k))
+	if row == nil {
 		return false, nil
 	}
-	if err := json.Unmarshal(text, v); err != nil {
+	if err := json.Unmarshal(row, v); err != nil {
 		return false, fmt.Errorf("read a row of %s: %w", bucket, err)
 	}
 	return true, nil
 }
 
-// each decodes the rows whose keys begin with first and come after the key first+after, until fn returns false.
-func each[T any](tx *bbolt.Tx, bucket []byte, first, after string, fn func(k string, v *T) bool) error {
+// each yields the rows whose keys begin with first, and come behind first+after if after is not empty, until fn says no. fn
+// gets what follows first in the key.
+func each(tx *bbolt.Tx, bucket []byte, first, after string, fn func(k string, row []byte) (bool, error)) error {
 	b := tx.Bucket(bucket)
 	if b == nil {
 		return nil
@@ -417,23 +424,14 @@ func each[T any](tx *bbolt.Tx, bucket []byte, first, after string, fn func(k str
 		start += "\x00"
 	}
 	c := b.Cursor()
-	for k, text := c.Seek([]byte(start)); k != nil && strings.HasPrefix(string(k), first); k, text = c.Next() {
-		v := new(T)
-		if err := json.Unmarshal(text, v); err != nil {
+	for k, row := c.Seek([]byte(start)); k != nil && bytes.HasPrefix(k, []byte(first)); k, row = c.Next() {
+		more, err := fn(string(k[len(first):]), row)
+		if err != nil {
 			return fmt.Errorf("read a row of %s: %w", bucket, err)
 		}
-		if !fn(string(k[len(first):]), v) {
+		if !more {
 			return nil
 		}
 	}
 	return nil
-}
-
-func loadCatalogs(tx *bbolt.Tx) (catalog.Book, error) {
-	var book catalog.Book
-	err := each(tx, bucketCatalogs, "", "", func(_ string, c *publishedCatalog) bool {
-		book = book.Publish(c.Catalog, c.Entry)
-		return true
-	})
-	return book, err
 }

@@ -3,60 +3,14 @@ package licenses_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"go.etcd.io/bbolt"
 
 	"licenseledger/events"
+	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
 	"licenseledger/projections/licenses"
 )
-
-// fleet makes the entries of a ledger with 20 providers: licenses are bought and allocated, and, for as many months as asked for,
-// renewed in pages of 100 when the month was closed.
-func fleet(perProvider, months int) []events.Entry {
-	at := time.Date(2026, 2, 10, 9, 0, 0, 0, time.UTC)
-	var entries []events.Entry
-	entry := func(provider string, data ...events.Data) {
-		e := events.Entry{Number: uint64(len(entries)), Time: at, Provider: provider, Actor: "operator", Command: "clock/settle"}
-		for _, d := range data {
-			e.Events = append(e.Events, events.Event{Data: d})
-		}
-		entries = append(entries, e)
-	}
-	var providers [20]string
-	var all [20][]events.License
-	for p := range providers {
-		providers[p] = fmt.Sprintf("provider-%02d", p)
-		entry(providers[p], &events.ProviderSet{Currency: "USD"}, &events.PaymentMethodSet{System: "fastspring", Account: "a", Status: events.PaymentActive})
-		ids := events.NewIDs(events.Seed{byte(p)}, at)
-		for i := range perProvider {
-			l := events.License{
-				ID: ids.Next(), Type: "server", Status: events.Paid, Pool: "globex", AutoRenew: true, Created: at, ExpiresAt: events.MonthOf(at).End(),
-			}
-			bought := &events.LicenseBought{License: l}
-			l.Company, l.Assigned, l.Assignee = fmt.Sprintf("company-%d", i%10), true, events.Assignee{Kind: events.Endpoint, ID: fmt.Sprintf("pc-%06d", i)}
-			entry(providers[p], bought, &events.LicenseAllocated{Source: events.BoughtOnTheSpot, License: l})
-			all[p] = append(all[p], l)
-		}
-	}
-	for range months {
-		month := events.MonthOf(at)
-		at = month.End()
-		for p := range providers {
-			entry(providers[p], &events.MonthClosed{Month: month})
-			var page []events.Data
-			for i := range all[p] {
-				all[p][i].ExpiresAt = (month + 1).End()
-				if page = append(page, &events.LicenseRenewed{License: all[p][i]}); len(page) == 100 || i == len(all[p])-1 {
-					entry(providers[p], page...)
-					page = nil
-				}
-			}
-		}
-	}
-	return entries
-}
 
 func count(entries []events.Entry) (n int) {
 	for i := range entries {
@@ -85,9 +39,9 @@ func measure(b *testing.B, before, entries []events.Entry) {
 }
 
 func BenchmarkApply(b *testing.B) {
-	const each = 2500
-	entries := fleet(each, 1)
-	bought := entries[:20*(each+1)]
+	const each = 2500 // licenses of a provider
+	entries := ledgertest.Fleet(each, 1)
+	bought := entries[:1+20*(each+1)]
 	b.Run("bought and allocated", func(b *testing.B) { measure(b, nil, bought) })
 	b.Run("renewed", func(b *testing.B) { measure(b, bought, entries[len(bought):]) })
 	b.Run("reports", func(b *testing.B) {
@@ -103,9 +57,9 @@ func BenchmarkApply(b *testing.B) {
 }
 
 func BenchmarkLoadState(b *testing.B) {
-	const each = 5000
+	const each = 5000 // licenses of a provider
 	f := newFile(b)
-	f.apply(fleet(each, 0)...)
+	f.apply(ledgertest.Fleet(each, 0)...)
 	var s *license.State
 	for b.Loop() {
 		f.read(func(tx *bbolt.Tx) {
@@ -120,7 +74,7 @@ func BenchmarkLoadState(b *testing.B) {
 
 func BenchmarkPage(b *testing.B) {
 	f := newFile(b)
-	f.apply(fleet(5000, 0)...)
+	f.apply(ledgertest.Fleet(5000, 0)...)
 	for _, filter := range []licenses.Filter{{}, {Company: "company-3"}, {Type: "server", Status: "used"}} {
 		filter.Provider = "provider-07"
 		b.Run(fmt.Sprintf("%+v", filter), func(b *testing.B) {
