@@ -59,7 +59,7 @@ func TestD4SocketsAreThoseOfTheirTime(t *testing.T) {
 		s.Do("acme", host(3, "vm-server"))
 		s.At("2026-01-20T10:00:00Z").Do("acme", later)
 		s.Settle("acme")
-		if l := held(t, s, "host", "vm-server-socket"); l.Created != instant(t, "2026-01-15T10:00:00Z") {
+		if l := held(t, s, "host", "vm-server-socket"); l.Created != clockTime(t, "2026-01-15T10:00:00Z") {
 			t.Errorf("%s: it holds a license that was bought at %s", name, l.Created)
 		}
 	}

@@ -69,9 +69,7 @@ type changed[T any] struct {
 
 // register makes a call known to the router and to the OpenAPI document.
 func register[I, O any](s *server, c call, handle func(ctx context.Context, in *I) (*O, error)) {
-	if c.method == http.MethodGet {
-		c.unanswered = append(c.unanswered, "as_of")
-	}
+	c.unanswered = append(c.unanswered, "as_of")
 	op := s.operation(c)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)

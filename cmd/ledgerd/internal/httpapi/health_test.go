@@ -171,6 +171,21 @@ func TestOpenAPI(t *testing.T) {
 		t.Errorf("OpenAPI %s", doc.OpenAPI)
 	}
 	want := []string{
+		"delete /v1/providers/{provider}/endpoints/{endpoint}",
+		"delete /v1/providers/{provider}/tokens/{token}",
+		"get /v1/providers/{provider}/administrators",
+		"get /v1/providers/{provider}/administrators/{administrator}",
+		"get /v1/providers/{provider}/tokens",
+		"post /v1/providers/{provider}/endpoints",
+		"post /v1/providers/{provider}/endpoints/{endpoint}/move",
+		"post /v1/providers/{provider}/estimate",
+		"post /v1/providers/{provider}/licenses/group",
+		"post /v1/providers/{provider}/licenses/{license}/auto-renew",
+		"post /v1/providers/{provider}/licenses/{license}/change",
+		"post /v1/providers/{provider}/licenses/{license}/renew",
+		"post /v1/providers/{provider}/licenses/{license}/unassign",
+		"post /v1/providers/{provider}/tokens",
+		"put /v1/providers/{provider}/administrators/{administrator}",
 		"delete /v1/providers/{provider}/payment-method", "get /healthz", "get /metrics", "get /openapi.json", "get /readyz",
 		"get /v1/catalog", "get /v1/clock", "get /v1/providers", "get /v1/providers/{provider}",
 		"get /v1/providers/{provider}/companies", "get /v1/providers/{provider}/companies/{company}",
@@ -215,13 +230,14 @@ func TestOpenAPI(t *testing.T) {
 				}
 			}
 			for _, p := range op.Parameters {
-				if p["name"] == "after" && method != "get" || p["name"] == "dry_run" && method == "get" {
+				if p["name"] == "after" && method != "get" && !strings.HasSuffix(path, "/estimate") || p["name"] == "dry_run" && method == "get" {
 					t.Errorf("%s has a parameter %v", name, p["name"])
 				}
 			}
 		}
 	}
 	slices.Sort(got)
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("calls\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -67,10 +67,10 @@ func filterOf(where, provider string, f api.LicenseFilter) (licenses.Filter, err
 		}
 	}
 	if f.Month != "" {
-		return licenses.Filter{}, notYet(where+".month")
+		return licenses.Filter{}, notYet(where + ".month")
 	}
 	if f.Q != "" {
-		return licenses.Filter{}, notYet(where+".q")
+		return licenses.Filter{}, notYet(where + ".q")
 	}
 	return licenses.Filter{Provider: provider, Company: f.Company, Type: f.LicenseType, Status: f.Status}, nil
 }
