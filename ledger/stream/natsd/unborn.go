@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // The server writes a stream's settings to meta.inf and then their checksum to meta.sum. Killed between the two it
@@ -15,8 +16,7 @@ import (
 // stream as if there were none.
 var ErrNoChecksum = errors.New("the stream's file meta.sum is missing, and the server would ignore the stream")
 
-// buryUnborn removes streams that were never finished and hold no message, so that they can be created anew. It runs
-// before the server opens the store.
+// buryUnborn removes streams that hold no message, so that they are created anew, whole. It runs before the server opens the store.
 func buryUnborn(streams string) error {
 	list, err := os.ReadDir(streams)
 	if err != nil {
@@ -24,27 +24,28 @@ func buryUnborn(streams string) error {
 	}
 	for _, d := range list {
 		dir := filepath.Join(streams, d.Name())
-		if !d.IsDir() || finished(dir) {
+		if !d.IsDir() {
 			continue
 		}
-		blocks, err := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
-		if err != nil {
+		held, err := holdsMessages(dir)
+		switch {
+		case err != nil:
 			return fmt.Errorf("look for messages of stream %s: %w", d.Name(), err)
-		}
-		for _, b := range blocks {
-			if !empty(b) {
-				return fmt.Errorf("stream %s in %s: %w", d.Name(), streams, ErrNoChecksum)
-			}
+		case held && empty(filepath.Join(dir, "meta.sum")):
+			return fmt.Errorf("stream %s in %s: %w", d.Name(), streams, ErrNoChecksum)
+		case held:
+			continue
 		}
 		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("remove the unfinished stream %s: %w", d.Name(), err)
+			return fmt.Errorf("remove the empty stream %s: %w", d.Name(), err)
 		}
 	}
 	return nil
 }
 
-func finished(dir string) bool {
-	return !empty(filepath.Join(dir, "meta.inf")) && !empty(filepath.Join(dir, "meta.sum"))
+func holdsMessages(dir string) (bool, error) {
+	blocks, err := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
+	return slices.ContainsFunc(blocks, func(b string) bool { return !empty(b) }), err
 }
 
 // empty says that a file has no content, or is not there at all.

@@ -74,7 +74,7 @@ func (s *server) putCompany(ctx context.Context, in *putCompanyIn) (*changed[api
 			return nil, recorded(receipt, in.ChangeOptions, err)
 		}
 	}
-	return &changed[api.CompanyAnswer]{status(!known, in.ChangeOptions), answer}, nil
+	return &changed[api.CompanyAnswer]{status(!known && !receipt.Duplicate, in.ChangeOptions), answer}, nil
 }
 
 // companyRow leaves out an empty list of allowed types, which stands for all of them.

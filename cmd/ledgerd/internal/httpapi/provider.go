@@ -65,7 +65,7 @@ func (s *server) putProvider(ctx context.Context, in *putProviderIn) (*changed[a
 			return nil, recorded(receipt, in.ChangeOptions, err)
 		}
 	}
-	return &changed[api.ProviderAnswer]{status(!known, in.ChangeOptions), answer}, nil
+	return &changed[api.ProviderAnswer]{status(!known && !receipt.Duplicate, in.ChangeOptions), answer}, nil
 }
 
 // known says whether a provider, and what found looks for within it, is there before a change: whether the change makes it.
