@@ -127,7 +127,7 @@ func (s *server) putAdministrator(ctx context.Context, in *putAdministratorIn) (
 		}
 	}
 	answer.Permissions = slices.Compact(slices.Sorted(slices.Values(in.Body.Permissions)))
-	return &changed[api.AdministratorAnswer]{status(!known, in.ChangeOptions), answer}, nil
+	return &changed[api.AdministratorAnswer]{status(!known && !receipt.Duplicate, in.ChangeOptions), answer}, nil
 }
 
 type getAdministratorIn struct {

@@ -89,7 +89,7 @@ func (s *server) installEndpoint(ctx context.Context, in *installEndpointIn) (*c
 			return nil, err
 		}
 	}
-	return &changed[api.EndpointInstalled]{status(!known, in.ChangeOptions), answer}, nil
+	return &changed[api.EndpointInstalled]{status(!known && !receipt.Duplicate, in.ChangeOptions), answer}, nil
 }
 
 // lastOf is the last state in which a command's events leave a license that fits, nil if none does.
