@@ -136,14 +136,6 @@ func open(t testing.TB, tokens Tokens) *Verifier {
 	return v
 }
 
-// other is a character that stands in tokens, but not c.
-func other(c byte) string {
-	if c == '2' {
-		return "3"
-	}
-	return "2"
-}
-
 func TestVerify(t *testing.T) {
 	agent, agentHash := NewToken()
 	false1, false1Hash := NewToken()
