@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -55,14 +56,23 @@ func small(t *testing.T) (dir string) {
 // refuses runs ledgerd, which ends by itself with one last line that says everything wanted.
 func refuses(t *testing.T, code int, wants []string, args ...string) {
 	t.Helper()
-	var out, complaint bytes.Buffer
-	if got := run(t.Context(), args, noEnvironment, &out, &complaint); got != code {
-		t.Errorf("ledgerd %q: code %d, want %d", args, got, code)
+	d := within(t, args...)
+	for over := false; !over; {
+		text, grown := d.out.now()
+		if text != "" {
+			d.kill()
+			t.Fatalf("ledgerd %q begins to serve: %s", args, text)
+		}
+		select {
+		case <-grown:
+		case <-d.exited:
+			over = true
+		case <-time.After(patience):
+			t.Fatalf("ledgerd %q does not end: %s", args, d.err)
+		}
 	}
-	checkComplaint(t, complaint.String(), wants)
-	if out.Len() > 0 {
-		t.Errorf("ledgerd %q prints %q", args, out.String())
-	}
+	d.exits(code)
+	checkComplaint(t, d.err.String(), wants)
 }
 
 func checkComplaint(t *testing.T, text string, wants []string) {

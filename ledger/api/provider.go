@@ -25,7 +25,7 @@ const (
 
 // ProviderSettings is the body that creates or updates a provider. The currency is fixed at creation.
 type ProviderSettings struct {
-	Name     string `json:"name" minLength:"1" maxLength:"256" doc:"for display"`
+	Name     string `json:"name,omitempty" maxLength:"256" doc:"for display; absent: the id"`
 	Currency string `json:"currency,omitempty" pattern:"^[A-Z]{3}$" example:"USD" doc:"ISO 4217; cannot be changed later. Absent: USD for a new provider"`
 }
 
@@ -49,7 +49,7 @@ type ProviderPage struct {
 
 // CompanySettings is the body that creates or updates a company. What is absent gets its default.
 type CompanySettings struct {
-	Name         string   `json:"name" minLength:"1" maxLength:"256" doc:"for display"`
+	Name         string   `json:"name,omitempty" maxLength:"256" doc:"for display; absent: the id"`
 	Allocation   string   `json:"allocation,omitempty" default:"manual" enum:"automatic,manual" doc:"automatic: a license is bought on the spot where none is free"`
 	Pool         string   `json:"pool,omitempty" default:"global" enum:"global,company" doc:"global: the provider's pool too, after the company's own"`
 	AllowedTypes []string `json:"allowed_types,omitzero" example:"server,desktop" doc:"license types that the company may use; absent or empty: all"`

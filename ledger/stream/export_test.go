@@ -1,6 +1,10 @@
 package stream
 
-import "time"
+import (
+	"time"
+
+	"licenseledger/ledger"
+)
 
 // SetIdle sets how long a reader waits for a message before it asks whether any is still coming.
 func (s *Stream) SetIdle(d time.Duration) { s.idle = d }
@@ -10,3 +14,10 @@ var Acknowledged = acknowledged
 
 // Configuration is how the ledger's stream is kept.
 var Configuration = configuration
+
+// QuickTail looks for the records of other writers all the time.
+func QuickTail(log ledger.Log) *Tail {
+	t := NewTail(log)
+	t.check = 10 * time.Millisecond
+	return t
+}

@@ -301,3 +301,13 @@ func TestPermissions(t *testing.T) {
 		t.Errorf("actors %s", all)
 	}
 }
+
+// Who names nothing is shown by the id.
+func TestNameIsTheIDWhereAbsent(t *testing.T) {
+	h := newHouse(t)
+	provider := h.call("PUT", "/v1/providers/acme", map[string]any{"currency": "EUR"}).is(201)
+	company := h.call("PUT", "/v1/providers/acme/companies/globex", map[string]any{}).is(201)
+	if !strings.Contains(provider.body, `"name":"acme"`) || !strings.Contains(company.body, `"name":"globex"`) {
+		t.Errorf("named otherwise: %s %s", provider.body, company.body)
+	}
+}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -59,7 +60,7 @@ func (s *server) putCompany(ctx context.Context, in *putCompanyIn) (*changed[api
 		return nil, err
 	}
 	receipt, err := s.submit(ctx, in.Provider, in.ChangeOptions, license.SetCompany{CompanySet: events.CompanySet{
-		Company: in.Company, Name: in.Body.Name,
+		Company: in.Company, Name: cmp.Or(in.Body.Name, in.Company),
 		Allocation: events.Allocation(in.Body.Allocation), Pool: events.PoolRule(in.Body.Pool),
 		AllowedTypes: in.Body.AllowedTypes, Metered: in.Body.Metered, ExternalID: in.Body.ExternalID,
 	}})

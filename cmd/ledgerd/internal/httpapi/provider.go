@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 
 	"go.etcd.io/bbolt"
@@ -49,7 +50,7 @@ func (s *server) putProvider(ctx context.Context, in *putProviderIn) (*changed[a
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := s.submit(ctx, in.Provider, in.ChangeOptions, license.SetProvider{Name: in.Body.Name, Currency: in.Body.Currency})
+	receipt, err := s.submit(ctx, in.Provider, in.ChangeOptions, license.SetProvider{Name: cmp.Or(in.Body.Name, in.Provider), Currency: in.Body.Currency})
 	if err != nil {
 		return nil, err
 	}
