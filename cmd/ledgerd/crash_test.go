@@ -37,7 +37,7 @@ func seedOf(t *testing.T) uint64 {
 }
 
 // Ledgerd is killed (kill -9) at random moments of its work, its start and its stop, with clients at work all the time: they buy,
-// allocate, release and report, over HTTP and NATS, repeat what was not answered under the same key or never ask again. No start after it needs
+// allocate, release and report, repeat what was not answered under the same key or never ask again. No start after it needs
 // a hand. In the end the log holds everything that was acknowledged exactly once, the rest once or not at all, and
 // nothing that nobody sent; and the views that lived through it are the ones that the log alone gives.
 //
@@ -53,19 +53,17 @@ func TestKilled(t *testing.T) {
 		enough = func(_ int, past time.Duration) bool { return past >= long }
 	}
 	dir := t.TempDir()
-	address := fixedPort(t)
-	args := []string{"--data", dir, anyPort, "--nats-listen", address}
+	args := []string{"--data", dir, anyPort}
 
 	first := start(t, args...)
 	c := first.ready()
 	setUp(t, c, "acme")
 	setUp(t, c, "umbrella")
-	agents := []*agent{connect(t, c, address, "acme", "agent-1"), connect(t, c, address, "acme", "agent-2")}
 	first.kill()
 
 	l := newLoad(t, seed)
 	ctx, cancel := context.WithCancel(t.Context())
-	wait := l.begin(ctx, agents...)
+	wait := l.begin(ctx)
 	defer wait()
 	defer cancel()
 
@@ -121,12 +119,6 @@ func TestKilled(t *testing.T) {
 	l.open(c, -1)
 	l.end()
 	wait()
-	for _, a := range agents {
-		if a.conn.IsClosed() {
-			t.Errorf("%s has given up: %v", a.id, a.conn.LastError())
-		}
-		a.conn.Close()
-	}
 	visible(t, c, l.known.Load())
 	seen := map[string]account{"acme": accountOf(t, c, "acme"), "umbrella": accountOf(t, c, "umbrella")}
 	last.stop()

@@ -49,13 +49,9 @@ func newLoad(t *testing.T, seed uint64) *load {
 	return &load{t: t, seed: seed, opened: make(chan struct{}), sent: make(map[string]*request)}
 }
 
-// begin lets clients of every kind work for two providers until ctx ends, or the load, and agents of acme. The function that it
-// gives waits for them.
-func (l *load) begin(ctx context.Context, agents ...*agent) (wait func()) {
+// begin lets clients of every kind work for two providers until ctx ends, or the load. The function that it gives waits for them.
+func (l *load) begin(ctx context.Context) (wait func()) {
 	var clients sync.WaitGroup
-	for _, a := range agents {
-		clients.Go(func() { l.work(ctx, a.id, "acme", a.report) })
-	}
 	for _, provider := range []string{"acme", "umbrella"} {
 		for kind, step := range map[string]func(*worker, context.Context){
 			"buyer": (*worker).buy, "allocator": (*worker).allocate, "pc-1": (*worker).report, "pc-2": (*worker).report, "pcs": (*worker).batch,

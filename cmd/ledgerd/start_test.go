@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -56,23 +55,14 @@ func small(t *testing.T) (dir string) {
 // refuses runs ledgerd, which ends by itself with one last line that says everything wanted.
 func refuses(t *testing.T, code int, wants []string, args ...string) {
 	t.Helper()
-	d := within(t, args...)
-	for over := false; !over; {
-		text, grown := d.out.now()
-		if text != "" {
-			d.kill()
-			t.Fatalf("ledgerd %q begins to serve: %s", args, text)
-		}
-		select {
-		case <-grown:
-		case <-d.exited:
-			over = true
-		case <-time.After(patience):
-			t.Fatalf("ledgerd %q does not end: %s", args, d.err)
-		}
+	var out, complaint bytes.Buffer
+	if got := run(t.Context(), args, noEnvironment, &out, &complaint); got != code {
+		t.Errorf("ledgerd %q: code %d, want %d", args, got, code)
 	}
-	d.exits(code)
-	checkComplaint(t, d.err.String(), wants)
+	checkComplaint(t, complaint.String(), wants)
+	if out.Len() > 0 {
+		t.Errorf("ledgerd %q prints %q", args, out.String())
+	}
 }
 
 func checkComplaint(t *testing.T, text string, wants []string) {

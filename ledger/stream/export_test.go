@@ -1,10 +1,6 @@
 package stream
 
-import (
-	"time"
-
-	"licenseledger/ledger"
-)
+import "time"
 
 // SetIdle sets how long a reader waits for a message before it asks whether any is still coming.
 func (s *Stream) SetIdle(d time.Duration) { s.idle = d }
@@ -14,10 +10,3 @@ var Acknowledged = acknowledged
 
 // Configuration is how the ledger's stream is kept.
 var Configuration = configuration
-
-// QuickTail looks for the records of other writers all the time.
-func QuickTail(log ledger.Log) *Tail {
-	t := NewTail(log)
-	t.check = 10 * time.Millisecond
-	return t
-}
