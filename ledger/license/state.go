@@ -256,8 +256,8 @@ func (s *State) takeBack(c *change) {
 	case c.wasLicense != nil:
 		s.set(c.wasLicense)
 	case c.license != "":
-		s.unindex(c.license)
-		s.licenses.Delete(c.license)
+		gone, _ := s.licenses.Delete(c.license)
+		s.reindex(gone, nil)
 	}
 }
 
@@ -271,23 +271,47 @@ func restore[V any](m *btree.Map[string, *V], id string, was *V) {
 
 // set puts a license in its new state and keeps what is derived from it.
 func (s *State) set(l *events.License) {
-	s.unindex(l.ID)
-	s.licenses.Set(l.ID, l)
-	if l.Serving() {
-		s.held.Set(heldKey(l), none{})
-	} else if l.Status == events.Paid {
-		s.free.Set(freeKey(l), none{})
-	}
-	if l.Status.InForce() {
-		s.due.Set(dueKey(l), none{})
-	}
-	if l.Lapsed != "" {
-		s.lapsed.Set(lapsedKey(l), none{})
-	}
-	if l.Trialed {
-		s.trials.Set(heldKey(l), none{})
+	was, _ := s.licenses.Set(l.ID, l)
+	s.reindex(was, l)
+}
+
+// reindex keeps what is derived from a license that was in one state and is in another; nil stands for no license.
+func (s *State) reindex(was, is *events.License) {
+	for _, i := range [...]struct {
+		index *btree.Map[string, none]
+		in    func(*events.License) bool
+		key   func(*events.License) string
+	}{
+		{&s.held, (*events.License).Serving, heldKey},
+		{&s.free, isFree, freeKey},
+		{&s.due, isInForce, dueKey},
+		{&s.lapsed, hasLapsed, lapsedKey},
+		{&s.trials, hadTrial, heldKey},
+	} {
+		// Most events change few of them, and an index costs more than its keys.
+		from, to := "", ""
+		if was != nil && i.in(was) {
+			from = i.key(was)
+		}
+		if is != nil && i.in(is) {
+			to = i.key(is)
+		}
+		if from == to {
+			continue
+		}
+		if from != "" {
+			i.index.Delete(from)
+		}
+		if to != "" {
+			i.index.Set(to, none{})
+		}
 	}
 }
+
+func isFree(l *events.License) bool    { return l.Status == events.Paid && !l.Serving() }
+func isInForce(l *events.License) bool { return l.Status.InForce() }
+func hasLapsed(l *events.License) bool { return l.Lapsed != "" }
+func hadTrial(l *events.License) bool  { return l.Trialed }
 
 // hadTrial says whether an assignee has had its trial of a type (domain L1).
 func (s *State) hadTrial(a events.Assignee, licenseType string) bool {
@@ -295,28 +319,6 @@ func (s *State) hadTrial(a events.Assignee, licenseType string) bool {
 		return true
 	}
 	return false
-}
-
-// unindex takes away what is derived from a license.
-func (s *State) unindex(id string) {
-	old, ok := s.licenses.Get(id)
-	if !ok {
-		return
-	}
-	if old.Serving() {
-		s.held.Delete(heldKey(old))
-	} else if old.Status == events.Paid {
-		s.free.Delete(freeKey(old))
-	}
-	if old.Status.InForce() {
-		s.due.Delete(dueKey(old))
-	}
-	if old.Lapsed != "" {
-		s.lapsed.Delete(lapsedKey(old))
-	}
-	if old.Trialed {
-		s.trials.Delete(heldKey(old))
-	}
 }
 
 // holds yields the licenses in force of a type that an assignee holds.
