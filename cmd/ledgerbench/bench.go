@@ -36,8 +36,9 @@ type bench struct {
 	profiles profiles
 }
 
-// of scales an amount of data.
-func (b *bench) of(n int) int { return max(1, int(float64(n)*b.scale)) }
+// of scales an amount of data; each is what every one of some workers does of it, at least 1.
+func (b *bench) of(n int) int            { return max(1, int(float64(n)*b.scale)) }
+func (b *bench) each(n, workers int) int { return max(1, b.of(n)/workers) }
 
 // measure runs a workload in a folder of its own.
 func (b *bench) measure(ctx context.Context, w workload) (rows []row, err error) {

@@ -125,7 +125,7 @@ func commandMessage(f fleet) ([]byte, error) {
 func commands(ctx context.Context, b *bench) ([]row, error) {
 	const workers, warm = 64, 10
 	f := fleet{agents: workers, start: time.Now().UTC()}
-	cycles, published, single := b.of(50_000)/workers, b.of(20_000)/workers, b.of(1000)
+	cycles, published, single := b.each(50_000, workers), b.each(20_000, workers), b.of(1000)
 	message, err := commandMessage(f)
 	if err != nil {
 		return nil, err

@@ -238,7 +238,7 @@ func (r intakeRun) run(ctx context.Context, dir string) (s sample, err error) {
 // intakeBatched: 64 agents on 4 connections, reports of 100 readings.
 func intakeBatched(ctx context.Context, b *bench) ([]row, error) {
 	const agents, readings, warm = 64, 100, 4
-	each := b.of(3_000_000) / agents / readings
+	each := b.each(3_000_000, agents*readings)
 	f := fleet{agents: agents, start: startOf((each + warm) * readings)}
 	run := intakeRun{b: b, profile: b.name, fleet: f, reports: f.reports(each+warm, readings), warm: warm, window: 8, readings: readings, connections: 4}
 	following, later := run, run
@@ -246,8 +246,8 @@ func intakeBatched(ctx context.Context, b *bench) ([]row, error) {
 	scores, err := b.contest(ctx,
 		contestant{"following", following.run},
 		contestant{"catching up", later.run},
-		contestant{"async", rawIntake(b, f, false, b.of(600_000)/agents)},
-		contestant{"fsync", rawIntake(b, f, true, b.of(20_000)/agents)},
+		contestant{"async", rawIntake(b, f, false, b.each(600_000, agents))},
+		contestant{"fsync", rawIntake(b, f, true, b.each(20_000, agents))},
 	)
 	if err != nil {
 		return nil, err
@@ -262,7 +262,7 @@ func intakeBatched(ctx context.Context, b *bench) ([]row, error) {
 // intakeSingle: 1,024 agents, one reading per report, one report of each under way; all on 4 connections, and each on its own.
 func intakeSingle(ctx context.Context, b *bench) ([]row, error) {
 	const warm = 2
-	agents, each := max(16, b.of(1024)), max(8, b.of(200))
+	agents, each := max(16, b.of(1024)), b.of(200)
 	f := fleet{agents: agents, start: startOf(each + warm)}
 	shared := intakeRun{b: b, profile: b.name, fleet: f, reports: f.reports(each+warm, 1), warm: warm, window: 1, readings: 1, connections: 4, following: true}
 	single := shared
@@ -272,7 +272,7 @@ func intakeSingle(ctx context.Context, b *bench) ([]row, error) {
 		contestant{"echo", shared.echo},
 		contestant{"single", single.run},
 		contestant{"echo, a connection each", single.echo},
-		contestant{"fsync", rawIntake(b, f, true, max(1, b.of(20_000)/agents))},
+		contestant{"fsync", rawIntake(b, f, true, b.each(20_000, agents))},
 	)
 	if err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 				return fmt.Errorf("--rounds %d: at least 1", b.rounds)
 			}
 			if quick {
-				b.scale = 0.1
+				b.scale /= 10
 			}
 			started = true
 			var rows []row
@@ -98,6 +98,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&b.profiles.CPU, "cpuprofile", "", "write CPU profiles of the ledger at work, without the baselines, to FILE.WORKLOAD; the last round's stays")
 	f.StringVar(&b.profiles.Memory, "memprofile", "", "the same for allocations")
 	f.StringVar(&b.profiles.Trace, "trace", "", "the same for execution traces")
+	f.Float64Var(&b.scale, "scale", 1, "multiplies the amounts of data")
+	_ = f.MarkHidden("scale") // cannot fail: it is there
 	root.SetArgs(asFlags(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -9,43 +9,44 @@ import (
 
 // memory: RssAnon after more and more readings. One round: what grows shows within it.
 func memory(ctx context.Context, b *bench) (rows []row, err error) {
-	const readings, chunk = 100, 5 // reports of each agent at a time: they are made while the clock does not matter
+	const agents, readings = 64, 100
+	chunk := min(5, b.each(100_000, agents*readings)) // reports of each agent at a time
 	stages := []int{b.of(100_000), b.of(1_000_000), b.of(5_000_000)}
-	f := fleet{agents: 64, start: startOf(stages[2]/64 + chunk*readings)}
+	f := fleet{agents: agents, start: startOf(stages[2]/agents + chunk*readings)}
 	c, err := startChild(ctx, job{Kind: "ledger", Dir: b.work, Agents: f.agents, Profiles: b.profiles.of(b.name)}, b.stderr)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	agents, err := connectReporters(f, c.URL, 4)
+	all, err := connectReporters(f, c.URL, 4)
 	if err != nil {
 		return nil, err
 	}
-	defer agents.close()
-	all := make([]*series, f.agents)
-	for i := range all {
-		all[i] = f.series(i)
+	defer all.close()
+	read := make([]*series, agents)
+	for i := range read {
+		read[i] = f.series(i)
 	}
 	r := row{Unit: "MiB after " + number(float64(stages[2])), Lower: true, Baselines: map[string]float64{}, Ratios: map[string]float64{}, Goals: map[string]float64{}}
 	before, seq, sent := readLoad(), uint64(0), 0
 	for _, stage := range stages {
 		for sent < stage {
-			reports := make([][][]byte, f.agents)
+			reports := make([][][]byte, agents)
 			for i := range reports {
 				for k := range uint64(chunk) {
-					reports[i] = append(reports[i], f.agent(i).appendReport(nil, seq+k+1, all[i], readings))
+					reports[i] = append(reports[i], f.agent(i).appendReport(nil, seq+k+1, read[i], readings))
 				}
 			}
-			if err := agents.send(ctx, reports, 8); err != nil {
+			if err := all.send(ctx, reports, 8); err != nil {
 				return nil, err
 			}
-			seq += chunk
-			sent += f.agents * chunk * readings
+			seq += uint64(chunk)
+			sent += agents * chunk * readings
 		}
 		if _, err := c.ask("visible"); err != nil {
 			return nil, err
 		}
-		resident, err := settled(ctx, c)
+		resident, err := settled(ctx, c, b.of(20))
 		if err != nil {
 			return nil, err
 		}
@@ -64,12 +65,12 @@ func memory(ctx context.Context, b *bench) (rows []row, err error) {
 	return []row{r}, nil
 }
 
-// settled is a process's anonymous resident memory in MiB, the median over two seconds: it moves as the collector runs.
-func settled(ctx context.Context, c *child) (float64, error) {
+// settled is a process's anonymous resident memory in MiB: the median of samples 100 ms apart, for it moves as the collector runs.
+func settled(ctx context.Context, c *child, samples int) (float64, error) {
 	var values []float64
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for range 20 {
+	for range samples {
 		n, err := c.resident()
 		if err != nil {
 			return 0, err

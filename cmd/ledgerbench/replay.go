@@ -103,7 +103,7 @@ func live(ctx context.Context, h *house, clock *ledger.TestClock, f fleet, repor
 // replay: all views rebuilt.
 func replay(ctx context.Context, b *bench) ([]row, error) {
 	const readings = 100
-	reports := b.of(1_000_000) / 64 / readings
+	reports := b.each(1_000_000, 64*readings)
 	f := fleet{agents: 64, start: time.Date(2026, 1, 20, 0, 0, 0, 0, time.UTC)}
 
 	fmt.Fprintln(b.stderr, "  building the streams")
