@@ -284,7 +284,7 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 	if err := d.licenses.Wait(ctx, receipt.Entry); err != nil {
 		return err
 	}
-	d.clock = &clock.Clock{Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Time: d.time, Test: test, Logger: d.logger}
+	d.clock = &clock.Clock{Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Log: d.log, Time: d.time, Test: test, Logger: d.logger}
 	return nil
 }
 

@@ -43,6 +43,7 @@ type Clock struct {
 	Submit   Submitter
 	Licenses *projections.Store // the licenses view
 	Invoices *projections.Store // the invoices view
+	Log      projections.Source // what the views follow
 	Time     ledger.Clock
 	// Test is the clock that Move moves; nil on real time. It is the same as Time then.
 	Test   *ledger.TestClock
@@ -119,6 +120,13 @@ func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err err
 		return c.Licenses.Next() - 1, nil // it stands there already, and the ledger knows
 	}
 	c.Test.Set(t)
+	// A command that came in while the clock moved may have made something due on the way.
+	if err := c.catchUp(ctx); err != nil {
+		return 0, err
+	}
+	if _, err := c.drain(ctx); err != nil {
+		return 0, err
+	}
 	r, err := c.submit(ctx, "", "move", license.MoveClock{To: t})
 	if err != nil {
 		return 0, err
@@ -126,7 +134,13 @@ func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err err
 	return r.Entry, c.Licenses.Wait(ctx, r.Entry)
 }
 
+// catchUp waits until the view that says what is due has seen all that the ledger acknowledged before.
+func (c *Clock) catchUp(ctx context.Context) error { return c.Licenses.WaitTail(ctx, c.Log) }
+
 func (c *Clock) nextDue(ctx context.Context) (t time.Time, ok bool, err error) {
+	if err := c.catchUp(ctx); err != nil {
+		return t, false, err
+	}
 	err = c.Licenses.Read(ctx, func(tx *bbolt.Tx, _ uint64) error {
 		t, ok = licenses.NextDue(tx)
 		return nil
@@ -147,7 +161,7 @@ func (c *Clock) drain(ctx context.Context) (last uint64, err error) {
 			return last, err
 		}
 		var mu sync.Mutex
-		happened := 0
+		before, happened := last, 0
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(underWay)
 		for _, w := range work {
@@ -163,8 +177,9 @@ func (c *Clock) drain(ctx context.Context) (last uint64, err error) {
 		if err := g.Wait(); err != nil {
 			return last, err
 		}
-		// Another clock may have been faster, but then the next look sees less.
-		if idle++; happened > 0 {
+		// What fell due is recorded before the command that settles it, which itself does nothing: it shows in the position. Another
+		// clock may have been faster, but then the next look sees less.
+		if idle++; happened > 0 || last > before {
 			idle = 0
 		}
 		if idle > 2 {

@@ -181,7 +181,7 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 
 	c := httpapi.Config{
 		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Clock: h.clock,
-		Mover: &clock.Clock{Submit: sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Time: h.clock, Test: h.clock, Logger: logger},
+		Mover: &clock.Clock{Submit: sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Log: h.stream.Open(), Time: h.clock, Test: h.clock, Logger: logger},
 		Auth:  verifier, Names: h.names, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
 		Random: ledgertest.Entropy(1), Fresh: time.Minute, // however slow the machine is
 	}
