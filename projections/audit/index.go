@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -16,13 +17,13 @@ import (
 
 // Buckets. Numbers are big-endian. A zero byte ends the provider, whose id contains none; the ledger's own entries have an empty one.
 var (
-	bucketRuns    = []byte("runs")    // provider, day (4 bytes), first entry (8 bytes) -> run
+	bucketRuns    = []byte("runs")    // provider, first entry (8 bytes) -> run
 	bucketKinds   = []byte("kinds")   // number (4 bytes) -> a set of kinds, in their order, separated by spaces
 	bucketBundles = []byte("bundles") // bundle (8 bytes) -> the numbers of its entries' sets of kinds, ascending (uvarints)
 	bucketDays    = []byte("days")    // day (4 bytes) -> its first entry (8 bytes)
 )
 
-// A run tells up to runLength entries of a provider and a day, in order. Of each it has three uvarints: how much its number
+// A run tells up to runLength entries of a provider, in order. Of each it has three uvarints: how much its number
 // is larger than that of the one before (of the first: than the key's), the number of its set of kinds, and where in its
 // bundle it stands.
 const runLength = 256
@@ -30,18 +31,16 @@ const runLength = 256
 // errDamaged says that a row is not what this package writes.
 var errDamaged = errors.New("a damaged row of the audit view's index")
 
-func runKey(provider string, day events.Date, first uint64) []byte {
-	b := append([]byte(provider), 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(day))
-	return binary.BigEndian.AppendUint64(b, first)
+func runKey(provider string, first uint64) []byte {
+	return binary.BigEndian.AppendUint64(append([]byte(provider), 0), first)
 }
 
-// readRunKey takes day and first entry from what follows the provider in a key.
-func readRunKey(rest []byte) (day events.Date, first uint64, err error) {
-	if len(rest) != 12 {
-		return 0, 0, errDamaged
+// readRunKey takes the first entry from what follows the provider in a key.
+func readRunKey(rest []byte) (first uint64, err error) {
+	if len(rest) != 8 {
+		return 0, errDamaged
 	}
-	return events.Date(binary.BigEndian.Uint32(rest)), binary.BigEndian.Uint64(rest[4:]), nil
+	return binary.BigEndian.Uint64(rest), nil
 }
 
 // ref is where an entry stands, and the number of its set of kinds.
@@ -73,7 +72,6 @@ func eachRef(row []byte, first uint64, fn func(ref) error) error {
 // run is the last run of a provider, while it grows.
 type run struct {
 	provider string
-	day      events.Date
 	first    uint64
 	last     uint64
 	count    int
@@ -133,11 +131,11 @@ func (x *index) add(e *events.Entry, width uint64, offset int) error {
 	if err != nil {
 		return err
 	}
-	if r == nil || r.day != day || r.count == runLength {
+	if r == nil || r.count == runLength {
 		if r != nil && r.changed {
 			x.done = append(x.done, r)
 		}
-		r = &run{provider: e.Provider, day: day, first: e.Number, last: e.Number}
+		r = &run{provider: e.Provider, first: e.Number, last: e.Number}
 		x.runs[e.Provider] = r
 	}
 	r.row = binary.AppendUvarint(r.row, e.Number-r.last)
@@ -178,20 +176,14 @@ func (x *index) last(provider string) (*run, error) {
 		return r, nil
 	}
 	prefix := append([]byte(provider), 0)
-	c := x.tx.Bucket(bucketRuns).Cursor()
-	k, row := c.Seek(append([]byte(provider), 1))
-	if k == nil {
-		k, row = c.Last()
-	} else {
-		k, row = c.Prev()
-	}
+	k, row := seekRun(x.tx.Bucket(bucketRuns).Cursor(), prefix, math.MaxUint64)
 	var r *run
-	if bytes.HasPrefix(k, prefix) {
-		day, first, err := readRunKey(k[len(prefix):])
+	if k != nil {
+		first, err := readRunKey(k[len(prefix):])
 		if err != nil {
 			return nil, err
 		}
-		r = &run{provider: provider, day: day, first: first, row: slices.Clone(row)}
+		r = &run{provider: provider, first: first, row: slices.Clone(row)}
 		err = eachRef(row, first, func(at ref) error {
 			r.last = at.number
 			r.count++
@@ -205,6 +197,24 @@ func (x *index) last(provider string) (*run, error) {
 	return r, nil
 }
 
+// seekRun goes to the last run that begins at or before an entry; nil if there is none, or it is another provider's.
+func seekRun(c *bbolt.Cursor, prefix []byte, entry uint64) (key, row []byte) {
+	seek := binary.BigEndian.AppendUint64(slices.Clone(prefix), entry)
+	k, row := c.Seek(seek)
+	switch {
+	case bytes.Equal(k, seek):
+		return k, row
+	case k == nil:
+		k, row = c.Last()
+	default:
+		k, row = c.Prev()
+	}
+	if !bytes.HasPrefix(k, prefix) {
+		return nil, nil
+	}
+	return k, row
+}
+
 // flush writes all rows, in the order of their keys.
 func (x *index) flush() error {
 	runs := x.done
@@ -216,7 +226,7 @@ func (x *index) flush() error {
 	keys := make([][]byte, len(runs))
 	order := make([]int, len(runs))
 	for i, r := range runs {
-		keys[i], order[i] = runKey(r.provider, r.day, r.first), i
+		keys[i], order[i] = runKey(r.provider, r.first), i
 	}
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
 	for _, i := range order {

@@ -198,8 +198,8 @@ func (w *writer) add(line []byte) (offset int, err error) {
 }
 
 func (w *writer) append(hash tlog.Hash, line []byte) error {
-	if w.bundle == nil && len(w.free) > 0 {
-		w.bundle, w.free = w.free[len(w.free)-1], w.free[:len(w.free)-1]
+	if w.bundle == nil {
+		w.bundle = w.room()
 	}
 	w.bundle = proof.AppendLine(w.bundle, line)
 	if n := w.size() + 1; n%proof.Width == 0 {
@@ -210,6 +210,21 @@ func (w *writer) append(hash tlog.Hash, line []byte) error {
 		w.full = append(w.full, tile{t, slices.Clone(hashes)})
 		return nil
 	})
+}
+
+// room is where the next bundle is gathered: memory of one that is on disk, or new, for one as large as the last.
+func (w *writer) room() []byte {
+	if last := len(w.free) - 1; last >= 0 {
+		b := w.free[last]
+		w.free = w.free[:last]
+		return b
+	}
+	for i := len(w.full) - 1; i >= 0; i-- {
+		if w.full[i].L == proof.EntriesLevel {
+			return make([]byte, 0, len(w.full[i].data)*9/8)
+		}
+	}
+	return nil
 }
 
 // compare compares the next entry with what the tiles have in its place.
