@@ -21,9 +21,11 @@ import (
 	"licenseledger/events"
 	"licenseledger/ledger"
 	"licenseledger/ledger/license"
+	"licenseledger/ledger/proof"
 	"licenseledger/ledger/stream"
 	"licenseledger/ledger/stream/natsd"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
 	"licenseledger/projections/usage"
@@ -38,6 +40,7 @@ type daemon struct {
 	licenses  *projections.Store
 	usage     *projections.Store
 	invoices  *projections.Store
+	audit     *projections.Store
 	sequencer *ledger.Sequencer
 	time      ledger.Clock
 	clock     *clock.Clock
@@ -123,11 +126,17 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 	return err
 }
 
-// viewsHaveSeen says whether a data folder holds views that have applied something. (One whose first start was killed has files
+// viewsHaveSeen says whether a data folder holds views that have applied something, or audit tiles. (One whose first start was killed has files
 // without a row.)
 func viewsHaveSeen(data string) (bool, error) {
-	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New()} {
-		dir := filepath.Join(data, "views")
+	dir := filepath.Join(data, "views")
+	switch _, err := audit.Folder(dir).Checkpoint(context.Background()); {
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, proof.ErrNoTile):
+		return false, err
+	}
+	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(signing(data))} {
 		if _, err := os.Stat(filepath.Join(dir, v.Name()+".db")); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -155,7 +164,7 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 	for _, v := range []struct {
 		store **projections.Store
 		view  projections.View
-	}{{&d.licenses, licenses.New()}, {&d.usage, usage.View{}}, {&d.invoices, invoices.New()}} {
+	}{{&d.licenses, licenses.New()}, {&d.usage, usage.View{}}, {&d.invoices, invoices.New()}, {&d.audit, audit.New(signing(c.data))}} {
 		store, err := projections.Open(dir, v.view)
 		if err != nil {
 			return err
@@ -238,7 +247,7 @@ func (d *daemon) place(c config) string {
 }
 
 func (d *daemon) stores() []*projections.Store {
-	return []*projections.Store{d.licenses, d.usage, d.invoices}
+	return []*projections.Store{d.licenses, d.usage, d.invoices, d.audit}
 }
 
 func (d *daemon) openSequencer(ctx context.Context, c config) error {
@@ -284,7 +293,10 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 	if err := d.licenses.Wait(ctx, receipt.Entry); err != nil {
 		return err
 	}
-	d.clock = &clock.Clock{Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Log: d.log, Time: d.time, Test: test, Logger: d.logger}
+	d.clock = &clock.Clock{
+		Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Audit: d.audit, Tiles: audit.Folder(filepath.Join(c.data, "views")),
+		Log: d.log, Time: d.time, Test: test, Logger: d.logger,
+	}
 	return nil
 }
 

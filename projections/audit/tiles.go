@@ -37,6 +37,12 @@ type tile struct {
 	data []byte
 }
 
+// recorded is a checkpoint that an entry holds.
+type recorded struct {
+	entry uint64
+	proof.Checkpoint
+}
+
 // writer writes tiles. It takes the lines of entries from any number on: those that the tiles have are compared with them,
 // others are added. commit puts all of it on disk. After an error it is of no use; the folder is sound all the same, and is opened again.
 type writer struct {
@@ -55,6 +61,8 @@ type writer struct {
 
 	leaves  []byte // the hashes of a full tile of the lowest level that entries are compared with,
 	leavesN int64  // and its number; -1: none
+
+	recorded []recorded // checkpoints that entries since the last commit hold
 
 	// Partial tiles by the checkpoint that needs them: this one and the one before it stay, older ones go.
 	partial, before []string
@@ -283,7 +291,7 @@ func (w *writer) edgePaths() []string {
 // on it. Without new entries it does nothing: a checkpoint never goes back.
 func (w *writer) commit() error {
 	if w.size() == w.signed {
-		return nil
+		return w.agree()
 	}
 	if w.key.Signer == nil {
 		return errors.New("sign a checkpoint: the ledger's id is not known")
@@ -316,7 +324,11 @@ func (w *writer) commit() error {
 			return fmt.Errorf("write the audit tiles: %w", err)
 		}
 	}
-	signed, err := proof.Checkpoint{Origin: w.key.Name(), Size: w.size(), Root: w.tree.Root()}.Sign(w.key)
+	// Nothing is signed that does not agree with what was signed before.
+	if err := w.agree(); err != nil {
+		return err
+	}
+	signed, err := w.checkpoint().Sign(w.key)
 	if err != nil {
 		return err
 	}
@@ -333,6 +345,36 @@ func (w *writer) commit() error {
 	}
 	w.signed = w.size()
 	w.forget()
+	return nil
+}
+
+// checkpoint is that of the tree as it is.
+func (w *writer) checkpoint() proof.Checkpoint {
+	return proof.Checkpoint{Origin: w.key.Name(), Size: w.size(), Root: w.tree.Root()}
+}
+
+// record takes a checkpoint that an entry holds.
+func (w *writer) record(entry uint64, note string) error {
+	c, err := proof.ReadCheckpoint([]byte(note))
+	if err != nil {
+		return fmt.Errorf("entry %d: %w", entry, err)
+	}
+	w.recorded = append(w.recorded, recorded{entry, c})
+	return nil
+}
+
+// agree compares the tree, whose tiles are in the folder, with the checkpoints that entries hold.
+func (w *writer) agree() error {
+	for _, r := range w.recorded {
+		err := errors.New("it is of " + r.Origin)
+		if r.Origin == w.key.Name() {
+			err = proof.Consistent(context.Background(), w.folder, w.checkpoint(), r.Checkpoint)
+		}
+		if err != nil {
+			return &MismatchError{Path: proof.CheckpointFile, What: fmt.Sprintf("the checkpoint that entry %d holds does not agree with the tree: %v", r.entry, err)}
+		}
+	}
+	w.recorded = w.recorded[:0]
 	return nil
 }
 

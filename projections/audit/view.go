@@ -19,7 +19,8 @@
 // folders, the checkpoint by rename, each synced. A tile has its name only when it is whole and on disk, and is never written again;
 // partial tiles stay for the newest checkpoint and the one before it. So a kill at any moment leaves a folder whose
 // checkpoint is right, perhaps with tiles beyond it, which the next start compares and goes on from. A checkpoint covers whole records that were
-// acknowledged, never fewer entries than the one before, and follows within half a second of them.
+// acknowledged, never fewer entries than the one before, and follows within half a second of them. Once a day the clock has one recorded
+// in the log (checkpoint.signed): the tree must agree with it for ever, or the view stops before it signs anything.
 //
 // Who reads the folder takes [Folder], which is a [proof.Source], and proof.Entries, also while a ledger writes it:
 //
@@ -127,8 +128,13 @@ func (b *batch) Apply(e *events.Entry) error {
 	}
 	offset := b.offsets[0]
 	b.offsets = b.offsets[1:]
-	if opened, ok := e.Events[0].Data.(*events.LedgerOpened); ok && e.Number == 0 {
-		if err := b.opened(opened); err != nil {
+	switch d := e.Events[0].Data.(type) {
+	case *events.LedgerOpened:
+		if err := b.opened(d); err != nil {
+			return err
+		}
+	case *events.CheckpointSigned:
+		if err := b.view.writer.record(e.Number, d.Note); err != nil {
 			return err
 		}
 	}
