@@ -293,6 +293,10 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 	if err := d.licenses.Wait(ctx, receipt.Entry); err != nil {
 		return err
 	}
+	// With its first entry the key is made that callers ask for. A view that has stopped has said so.
+	if err := d.audit.Wait(ctx, receipt.Entry); err != nil && d.audit.Err() == nil {
+		return err
+	}
 	d.clock = &clock.Clock{
 		Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Audit: d.audit, Tiles: audit.Folder(filepath.Join(c.data, "views")),
 		Log: d.log, Time: d.time, Test: test, Logger: d.logger,

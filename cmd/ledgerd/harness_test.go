@@ -22,9 +22,11 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/proof"
 	"licenseledger/ledger/stream"
 	"licenseledger/ledger/stream/natsd"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
 	"licenseledger/projections/usage"
@@ -276,8 +278,11 @@ func visible(t testing.TB, c *api.Client, after uint64) {
 
 // views are those of ledgerd.
 func views() []projections.View {
-	return []projections.View{licenses.New(), usage.View{}, invoices.New()}
+	return []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(noKey)}
 }
+
+// noKey is for views that are only looked at.
+func noKey(string) (proof.Key, error) { return proof.Key{}, errors.New("nothing is signed here") }
 
 // dumps are the canonical dumps of the views of a ledger that does not run.
 func dumps(t testing.TB, dir string) map[string]string {
@@ -375,8 +380,10 @@ func copyFolder(t testing.TB, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
 	err := os.CopyFS(to, os.DirFS(from))
-	if err == nil {
-		err = os.Chmod(filepath.Join(to, "operator.token"), 0o600) // a copy has other modes
+	for _, secret := range []string{"operator.token", filepath.Join("keys", checkpointKey)} {
+		if err == nil {
+			err = os.Chmod(filepath.Join(to, secret), 0o600) // a copy has other modes
+		}
 	}
 	if err != nil {
 		t.Fatal(err)

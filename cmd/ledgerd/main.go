@@ -9,6 +9,8 @@
 //
 //	nats/            the stream: everything that is true
 //	views/*.db       what was computed from it; can be thrown away
+//	views/audit/     the second copy of the stream, as tiles with signed checkpoints; cannot
+//	keys/            what checkpoints are signed with, and its public half; cannot
 //	names.db         names of people and the secrets behind their pseudonyms; cannot
 //	operator.token   the operator's token
 //

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"licenseledger/ledger/proof"
 	"licenseledger/projections/audit"
@@ -50,6 +51,12 @@ func signing(data string) func(origin string) (proof.Key, error) {
 		}
 		return key, writeFile(public, key.Public()+"\n", 0o644)
 	}
+}
+
+// publicKey is the text of the public half, which checkpoints verify with.
+func publicKey(data string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(keysFolder(data), checkpointPublic))
+	return strings.TrimSpace(string(text)), err
 }
 
 func makeSigning(data, origin string) (proof.Key, error) {

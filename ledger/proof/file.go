@@ -29,25 +29,25 @@ const maxFile = 64 << 20
 
 // File proves entries, and an invoice, to who has the ledger's public key and nothing else. It is one object of JSON.
 type File struct {
-	Format     string  `json:"format" enum:"licenseledger/proof/v1"`
-	Checkpoint string  `json:"checkpoint" doc:"the signed note that covers the entries"`
-	Entries    []Entry `json:"entries" doc:"of an invoice: the entry that issued it, that of the month's end and that of the catalog"`
+	Format     string  `json:"format"`     // FileFormat
+	Checkpoint string  `json:"checkpoint"` // the signed note that covers the entries
+	Entries    []Entry `json:"entries"`    // of an invoice: the entry that issued it, then those that it names
 	// Invoice is there where the file proves one.
 	Invoice *Invoice `json:"invoice,omitempty"`
 }
 
 // Entry is an entry and its way to the checkpoint's root.
 type Entry struct {
-	Number uint64      `json:"entry" doc:"its number, which is its place among the leaves"`
-	Line   string      `json:"line" doc:"the entry exactly as it was appended, without the newline"`
-	Hashes []tlog.Hash `json:"hashes" doc:"from the leaf to the root (RFC 6962, section 2.1.1), in base64"`
+	Number uint64      `json:"entry"`  // its place among the leaves
+	Line   string      `json:"line"`   // exactly as it was appended, without the newline
+	Hashes []tlog.Hash `json:"hashes"` // from the leaf to the root (RFC 6962, section 2.1.1)
 }
 
 // Invoice names an invoice. Its first entry in the file issued it, and names the SHA-256 of the lines.
 type Invoice struct {
-	Provider string   `json:"provider" example:"acme"`
-	Number   string   `json:"number" example:"S-000001"`
-	Lines    []string `json:"lines" doc:"the canonical lines, each without its newline"`
+	Provider string   `json:"provider"`
+	Number   string   `json:"number"`
+	Lines    []string `json:"lines"` // the canonical lines (domain B6), each without its newline
 }
 
 // Prove makes the proof of entries, whose lines are given by their numbers, by the newest checkpoint of a source. signed is that checkpoint, which must be known to

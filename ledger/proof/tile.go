@@ -70,6 +70,14 @@ func EdgeTile(level int, size uint64) (tlog.Tile, bool) {
 	return tlog.Tile{H: Height, L: level, N: int64(n / Width), W: int(w)}, w > 0
 }
 
+// Covers says whether a tree of so many entries has a tile, or has had it while it grew.
+func Covers(size uint64, t tlog.Tile) bool {
+	if t.L > 0 {
+		size >>= Height * uint(t.L)
+	}
+	return t.N >= 0 && t.W > 0 && uint64(t.N) <= size/Width && uint64(t.N)*Width+uint64(t.W) <= size
+}
+
 // tileOf is the tile with number n of a level as a tree of so many entries has it.
 func tileOf(level int, n, size uint64) tlog.Tile {
 	if level > 0 {
