@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/proof"
 )
 
 // usageError is a command line or an input file that cannot be meant. Nothing was sent.
@@ -89,6 +90,8 @@ func (c *cli) explain(cmd *cobra.Command, err error) complaint {
 	var problem *api.Problem
 	var broken *net.OpError
 	switch {
+	case proof.Tampered(err):
+		told.code, told.exit, told.message = "unverified", exitUnverified, err.Error()
 	case errors.As(err, &problem):
 		told.problem(cmd, problem)
 	case errors.As(err, &broken) && broken.Op == "dial":

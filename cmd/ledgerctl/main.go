@@ -18,9 +18,10 @@ import (
 
 // Exit codes.
 const (
-	exitDone   = 0
-	exitFailed = 1 // refused or failed
-	exitUsage  = 2
+	exitDone       = 0
+	exitFailed     = 1 // refused or failed
+	exitUsage      = 2
+	exitUnverified = 3 // something does not verify
 )
 
 const (
@@ -88,6 +89,7 @@ func (c *cli) root() *cobra.Command {
 		c.estimateCommand(),
 		c.noticesCommand(),
 		c.changesCommand(),
+		c.auditCommands(),
 		c.catalogCommands(),
 		c.clockCommands(),
 	)
@@ -127,6 +129,7 @@ type command struct {
 	long    string
 	example string
 	ledger  bool // it is about the whole ledger, not about one provider
+	offline bool // it needs no ledger, or finds out itself whether it does
 	pace    pace
 	run     func(ctx context.Context, args []string) error
 }
@@ -150,8 +153,10 @@ func (c *cli) command(d command) *cobra.Command {
 	}
 	cmd.Flags().SortFlags = false
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := c.connect(!d.ledger); err != nil {
-			return err
+		if !d.offline {
+			if err := c.connect(!d.ledger); err != nil {
+				return err
+			}
 		}
 		c.started = true
 		ctx := context.Background()

@@ -11,6 +11,8 @@ type AuditQuery struct {
 	ReadOptions
 	From     Instant `query:"from" maxLength:"64" example:"2026-03-01" doc:"the first instant: RFC 3339, or a day for its beginning"`
 	To       Instant `query:"to" maxLength:"64" example:"2026-04-01" doc:"the instant after the last"`
+	First    uint64  `query:"first" doc:"number of the first entry"`
+	Last     uint64  `query:"last" doc:"number of the last entry; absent: to the end"`
 	Provider string  `query:"provider" maxLength:"64" example:"acme" doc:"only its entries; whoever belongs to a provider sees no others"`
 	Kind     string  `query:"kind" maxLength:"64" example:"license.allocated.v1" doc:"only entries with such an event"`
 }

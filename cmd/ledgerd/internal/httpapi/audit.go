@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"math"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -157,7 +158,7 @@ func (s *server) auditEntries(ctx context.Context, in *auditEntriesIn) (*streame
 	if err := auth.AllowRead(who, in.Provider, auth.Administer); err != nil {
 		return nil, err
 	}
-	q := audit.Query{Provider: in.Provider, Kind: in.Kind}
+	q := audit.Query{First: in.First, Provider: in.Provider, Kind: in.Kind}
 	var err error
 	if q.From, err = in.From.Time(); err != nil {
 		return nil, invalid("query.from", "%v", err)
@@ -182,6 +183,9 @@ func (s *server) auditEntries(ctx context.Context, in *auditEntriesIn) (*streame
 	if err != nil {
 		return nil, err
 	}
+	if requestOf(ctx).query.Has("last") && in.Last < math.MaxUint64 {
+		q.Below = in.Last + 1
+	}
 	return s.streamLines(ctx, position, s.entriesUpTo(ctx, q, position), func(b []byte, e audit.Entry) ([]byte, error) {
 		return append(append(b, e.Line...), '\n'), nil
 	})
@@ -192,7 +196,9 @@ func (s *server) entriesUpTo(ctx context.Context, q audit.Query, position *uint6
 	if position == nil {
 		return func(func(audit.Entry, error) bool) {}
 	}
-	q.Below = *position + 1
+	if q.Below == 0 || q.Below > *position {
+		q.Below = *position + 1
+	}
 	return s.AuditReader.Entries(ctx, q)
 }
 

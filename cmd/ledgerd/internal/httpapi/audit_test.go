@@ -82,6 +82,9 @@ func TestAuditEntries(t *testing.T) {
 		{"?kind=license.allocated.v1", auditor, of(func(e *events.Entry) bool { return e.Events[0].Data.Kind() == "license.bought.v1" })},
 		{"?kind=checkpoint.signed.v1", operator, of(func(e *events.Entry) bool { return e.Events[0].Data.Kind() == "checkpoint.signed.v1" })},
 		{"?kind=usage.voided.v1", operator, nil},
+		{"?first=2&last=4", operator, of(func(e *events.Entry) bool { return e.Number >= 2 && e.Number <= 4 })},
+		{"?last=0", operator, of(func(e *events.Entry) bool { return e.Number == 0 })},
+		{"?first=3&last=18446744073709551615", auditor, of(func(e *events.Entry) bool { return e.Provider == "acme" && e.Number >= 3 })},
 		{"?provider=other", operator, of(func(e *events.Entry) bool { return e.Provider == "other" })},
 	} {
 		if got := h.get("/v1/audit/entries"+row.query, row.who).is(200).lines(); !slices.Equal(got, row.want) || row.want == nil && row.query != "?kind=usage.voided.v1" {
