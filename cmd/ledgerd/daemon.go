@@ -161,6 +161,9 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the views' folder: %w", err)
 	}
+	if err := checkSigning(ctx, c.data); err != nil {
+		return err
+	}
 	for _, v := range []struct {
 		store **projections.Store
 		view  projections.View

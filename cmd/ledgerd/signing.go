@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	crand "crypto/rand"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func signing(data string) func(origin string) (proof.Key, error) {
 		}
 		key, err := proof.ParseKey(string(text))
 		if err != nil {
-			return proof.Key{}, fmt.Errorf("%s: %w", filepath.Join(dir, checkpointKey), err)
+			return proof.Key{}, fmt.Errorf("%s: %w; restore it from a copy", filepath.Join(dir, checkpointKey), err)
 		}
 		// The public half follows from it, and may have been lost.
 		public := filepath.Join(dir, checkpointPublic)
@@ -51,6 +52,29 @@ func signing(data string) func(origin string) (proof.Key, error) {
 		}
 		return key, writeFile(public, key.Public()+"\n", 0o644)
 	}
+}
+
+// checkSigning finds out at the start whether the key is there that the tiles were signed with.
+func checkSigning(ctx context.Context, data string) error {
+	signed, err := audit.Folder(filepath.Join(data, "views")).Checkpoint(ctx)
+	if errors.Is(err, proof.ErrNoTile) {
+		return nil // nothing was signed so far
+	}
+	if err != nil {
+		return err
+	}
+	c, err := proof.ReadCheckpoint(signed)
+	if err != nil {
+		return fmt.Errorf("the audit tiles: %w", err)
+	}
+	key, err := signing(data)(c.Origin)
+	if err != nil {
+		return err
+	}
+	if _, err := proof.OpenCheckpoint(signed, key.Verifier()); err != nil {
+		return fmt.Errorf("the checkpoint of the audit tiles was signed with another key than %s, or is damaged: restore them from a copy: %w", filepath.Join(keysFolder(data), checkpointKey), err)
+	}
+	return nil
 }
 
 // publicKey is the text of the public half, which checkpoints verify with.
