@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -426,13 +427,15 @@ func (s *server) listChanges(ctx context.Context, in *changesIn) (*streamed, err
 		}
 		for i := range e.Events {
 			ev := &e.Events[i]
-			data, err := json.Marshal(ev.Data)
+			text, err := events.AppendEvent(nil, ev)
 			if err != nil {
 				return b, err
 			}
+			// What stands behind this is the data, and the end of the event. (The kind and the time hold no such text.)
+			_, data, _ := bytes.Cut(text, []byte(`,"data":`))
 			line, err := json.Marshal(api.Changed{
 				Position: strconv.FormatUint(e.Number, 10) + "." + strconv.Itoa(i), Kind: ev.Data.Kind(),
-				At: e.Time, Effective: ev.Effective, Data: s.inKnownNames(in.Provider, data),
+				At: e.Time, Effective: ev.Effective, Data: s.inKnownNames(in.Provider, bytes.TrimSuffix(data, []byte("}"))),
 			})
 			if err != nil {
 				return b, err

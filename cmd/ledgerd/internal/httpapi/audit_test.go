@@ -11,6 +11,7 @@ import (
 	"licenseledger/events"
 	"licenseledger/ledger/api"
 	"licenseledger/ledger/proof"
+	"licenseledger/schemas"
 )
 
 // lines are the lines of an answer, which is complete.
@@ -35,6 +36,7 @@ func audited(t *testing.T) *house {
 	h.call("PUT", "/v1/providers/other", map[string]any{"name": "Other"}).is(201)
 	h.call("PUT", administratorsURL+"ann", map[string]any{}).is(201)
 	h.allocated("server", "pc-1")
+	h.call("POST", "/v1/providers/acme/usage", `{"agent":"pc-1","seq":1,"readings":[{"meter":"m","value":1,"at":"2026-02-10T08:00:00Z"}]}`).is(200)
 	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-03-01T00:00:00Z"}).is(200)
 	h.allocated("desktop", "pc-2")
 	return h
@@ -269,6 +271,13 @@ func TestChanges(t *testing.T) {
 	ann := 0
 	for i := range all {
 		got := all[i]
+		schema, err := schemas.Kind(got.Kind)
+		if err == nil && !strings.Contains(string(got.Data), `"ann"`) { // in whose place the log has a pseudonym
+			err = schemas.Check(schema, got.Data)
+		}
+		if err != nil {
+			t.Errorf("change %d: %v", i, err)
+		}
 		if got.Kind == "administrator.set.v1" && strings.Contains(string(got.Data), `"ann"`) {
 			ann++
 		}
