@@ -28,6 +28,9 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("%s of the audit tiles and the stream differ: %s. One of the two is not what was acknowledged; nothing was changed", e.Path, e.What)
 }
 
+// spare bounds the memory that waits for the next bundles, in bytes: about what a transaction takes.
+const spare = 8 << 20
+
 // newFolder is where files lie until they are whole and on disk.
 const newFolder = ".new"
 
@@ -389,7 +392,7 @@ func (w *writer) forget() {
 	w.before, w.partial = w.partial, now
 	for _, t := range w.full {
 		w.disk.remove(filepath.FromSlash(proof.Path(t.Tile)) + ".p")
-		if t.L == proof.EntriesLevel && len(w.free) < 4 {
+		if t.L == proof.EntriesLevel && len(w.free)*cap(t.data) < spare {
 			w.free = append(w.free, t.data[:0])
 		}
 	}
