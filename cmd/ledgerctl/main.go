@@ -87,6 +87,7 @@ func (c *cli) root() *cobra.Command {
 		c.adjustmentCommand(),
 		c.nextPaymentCommand(),
 		c.estimateCommand(),
+		c.whatIfCommand(),
 		c.noticesCommand(),
 		c.changesCommand(),
 		c.auditCommands(),
