@@ -3,6 +3,7 @@ package projections
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 
@@ -111,6 +112,11 @@ func (a *Aside) Last() *uint64 { return a.last }
 
 // Read calls fn with a read transaction. Nothing read may be used after fn.
 func (a *Aside) Read(fn func(tx *bbolt.Tx) error) error { return a.db.View(fn) }
+
+// Dump writes all rows, as the function of this name does for a store.
+func (a *Aside) Dump(w io.Writer) error {
+	return a.db.View(func(tx *bbolt.Tx) error { return dump(tx, w) })
+}
 
 // Close gives the file back, once reads have ended.
 func (a *Aside) Close() error { return a.db.Close() }

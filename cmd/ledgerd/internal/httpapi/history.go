@@ -59,7 +59,7 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 			return nil, invalid("query.company", "%v", err)
 		}
 	}
-	now, err := s.now()
+	now, err := s.at(ctx)
 	if err != nil {
 		return nil, err
 	}

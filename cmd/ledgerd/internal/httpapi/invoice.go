@@ -169,7 +169,7 @@ func (s *server) issued(ctx context.Context, in *invoiceIn) (v api.Invoice, posi
 }
 
 func (s *server) draft(ctx context.Context, in *draftIn) (v api.Invoice, position *uint64, err error) {
-	now, err := s.now()
+	now, err := s.at(ctx)
 	if err != nil {
 		return v, nil, err
 	}
