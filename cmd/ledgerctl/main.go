@@ -86,6 +86,7 @@ func (c *cli) root() *cobra.Command {
 		c.invoiceCommands(),
 		c.adjustmentCommand(),
 		c.nextPaymentCommand(),
+		c.eraseCommand(),
 		c.estimateCommand(),
 		c.whatIfCommand(),
 		c.noticesCommand(),

@@ -181,6 +181,7 @@ func TestOpenAPI(t *testing.T) {
 		"get /v1/providers/{provider}/tokens",
 		"post /v1/providers/{provider}/endpoints",
 		"post /v1/providers/{provider}/endpoints/{endpoint}/move",
+		"post /v1/providers/{provider}/erasures",
 		"post /v1/providers/{provider}/estimate",
 		"post /v1/providers/{provider}/licenses/group",
 		"post /v1/providers/{provider}/licenses/{license}/auto-renew",

@@ -55,6 +55,7 @@ var permitted = []struct{ call, body, needs string }{
 	{"GET /providers/acme/changes", "", auth.Administer},
 	{"GET /audit/entries", "", auth.Administer}, // of their own provider
 	{"GET /audit/proof?entry=1", "", auth.Administer},
+	{"POST /providers/acme/erasures", `{"kind":"auditor","id":"eve"}`, auth.Administer},
 	{"GET /catalog", "", ""},
 	{"PUT /catalog", `{"effective":"2026-05","types":[{"id":"server","unit":"endpoint","term":"monthly","prices":{"USD":"6.99"}}]}`, auth.Operate},
 	{"GET /clock", "", ""},
