@@ -155,3 +155,20 @@ func PendingStatements(tx *bbolt.Tx, limit int) (rows []Pending, err error) {
 	}
 	return rows, nil
 }
+
+// Closed lists the statements of a provider's closed months from one on and before another, in order, issued or not: months without lines
+// have none.
+func Closed(tx *bbolt.Tx, provider string, from, to events.Month) (rows []Statement, err error) {
+	err = each(tx, bucketStatements, prefix(provider), "", func(k string, row []byte) (bool, error) {
+		if k < monthKey(from) || k >= monthKey(to) {
+			return k < monthKey(to), nil
+		}
+		var s Statement
+		if err := json.Unmarshal(row, &s); err != nil {
+			return false, err
+		}
+		rows = append(rows, s)
+		return true, nil
+	})
+	return rows, err
+}

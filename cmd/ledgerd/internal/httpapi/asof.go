@@ -76,8 +76,7 @@ func (s *server) seeThen(ctx context.Context, m *moment, view *projections.Store
 		if err := s.wait(ctx, s.Audit, s.answered.Load()); err != nil {
 			return nil, err
 		}
-		history := past.Past{Audit: s.AuditReader}
-		if then, err = history.View(ctx, fresh, m.provider, past.At(m.at)); err != nil {
+		if then, err = s.past().View(ctx, fresh, m.provider, past.At(m.at)); err != nil {
 			return nil, err
 		}
 		m.views[view.Name()] = then

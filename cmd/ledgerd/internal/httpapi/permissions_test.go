@@ -55,6 +55,9 @@ var permitted = []struct{ call, body, needs string }{
 	{"GET /providers/acme/changes", "", auth.Administer},
 	{"GET /audit/entries", "", auth.Administer}, // of their own provider
 	{"GET /audit/proof?entry=1", "", auth.Administer},
+	{"GET /providers/acme/invoices/S-000001/explain", "", auth.ManageLicenses},
+	{"GET /providers/acme/licenses/LICENSE/explain", "", auth.ManageLicenses},
+	{"POST /providers/acme/what-if", `{"catalog":{"effective":"2026-02","types":[]},"from":"2026-01","to":"2026-02"}`, auth.ManageLicenses},
 	{"POST /providers/acme/erasures", `{"kind":"auditor","id":"eve"}`, auth.Administer},
 	{"GET /catalog", "", ""},
 	{"PUT /catalog", `{"effective":"2026-05","types":[{"id":"server","unit":"endpoint","term":"monthly","prices":{"USD":"6.99"}}]}`, auth.Operate},
@@ -100,7 +103,7 @@ func TestPermissionsL14(t *testing.T) {
 	for _, row := range permitted {
 		method, path, _ := strings.Cut(fill.Replace(row.call), " ")
 		url := "/v1" + path
-		reads := method == "GET" || strings.HasSuffix(path, "/estimate")
+		reads := method == "GET" || strings.HasSuffix(path, "/estimate") || strings.HasSuffix(path, "/what-if")
 		if !reads {
 			url += "?dry_run=true"
 		}
