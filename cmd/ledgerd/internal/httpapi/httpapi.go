@@ -131,7 +131,7 @@ func New(c Config) (http.Handler, error) {
 	for _, family := range []func(){
 		s.providers, s.companies, s.administrators, s.tokens, s.payments, s.endpoints, s.endpointChanges,
 		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
-		s.usage, s.history, s.invoices, s.estimates, s.catalog, s.clock, s.outside,
+		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.estimates, s.catalog, s.clock, s.outside,
 	} {
 		family()
 	}
