@@ -308,7 +308,7 @@ func TestQueries(t *testing.T) {
 		{"/v1/providers/acme/licenses/counters?q=pc", "query.q"},
 		{"/v1/providers/acme/licenses?as_of=2096-01-01T00:00:00Z", "query.as_of"},
 		{"/v1/providers/acme/invoices?month=2026-13", "query.month"},
-		{"/v1/providers/acme/usage-history?q=x", "query.q"},
+		{"/v1/providers/acme/payments?cursor=AAAA", "query.cursor"},
 		{"/v1/providers/acme/usage?from=2026-02-01T00:30:00Z", "query.from"},
 		{"/v1/providers/acme/usage?group_by=colour", "query.group_by[0]"},
 		{"/v1/providers/acme/usage?group_by=day,month", "query.group_by"},

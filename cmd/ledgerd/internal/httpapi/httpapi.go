@@ -136,7 +136,7 @@ func New(c Config) (http.Handler, error) {
 	for _, family := range []func(){
 		s.providers, s.companies, s.administrators, s.erasures, s.tokens, s.payments, s.endpoints, s.endpointChanges,
 		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
-		s.usage, s.history, s.invoices, s.explanations, s.estimates, s.catalog, s.clock, s.changes, s.audit, s.outside,
+		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.explanations, s.estimates, s.catalog, s.clock, s.changes, s.audit, s.outside,
 	} {
 		family()
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -196,7 +197,7 @@ func invoiceRow(v *invoices.Statement) api.Invoice {
 		Period: api.Period{From: v.Month.Start(), To: v.Month.End()}, IssuedAt: v.IssuedAt, Currency: v.Currency,
 		Lines:    make([]api.Line, len(v.Lines)),
 		Subtotal: v.Subtotal.String(), MinimumAdjustment: v.Minimum.String(), Total: v.Total.String(),
-		Status: api.InvoicePending, Position: v.Entry,
+		Status: cmp.Or(string(v.Outcome), api.InvoicePending), Position: v.Entry,
 	}
 	digest, _ := v.Digest.MarshalText() // never fails
 	row.Digest = string(digest)
