@@ -14,7 +14,7 @@ import (
 var pastPaths = []string{
 	"", "/companies", "/companies/globex", "/administrators", "/tokens", "/payment-method", "/endpoints",
 	"/licenses", "/licenses?status=used&limit=2", "/licenses/counters", "/licenses/counters?company=globex",
-	"/usage-history", "/usage?meter=backup_bytes&group_by=company,day", "/usage/gaps", "/invoices", "/invoices/draft", "/invoices/S-000001",
+	"/usage-history", "/usage?meter=backup_bytes&group_by=company,day", "/usage/gaps", "/next-payment", "/payments", "/usage-history?q=pc", "/invoices", "/invoices/draft", "/invoices/S-000001",
 }
 
 // What was answered once is the answer for that moment for ever (domain, section 8): whatever happens later, and however much.

@@ -32,7 +32,7 @@ type nextPaymentIn struct {
 }
 
 func (s *server) nextPayment(ctx context.Context, in *nextPaymentIn) (*read[api.NextPayment], error) {
-	now, err := s.now()
+	now, err := s.at(ctx)
 	if err != nil {
 		return nil, err
 	}
