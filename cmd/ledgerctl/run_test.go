@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,7 +168,7 @@ func everyCommand() []struct{ args, expect string } {
 func TestEveryCommand(t *testing.T) {
 	// See TestChanges and TestAudit....
 	tested := "changes\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
-	for _, row := range append(everyCommand(), moreCommands()...) {
+	for _, row := range slices.Concat(everyCommand(), moreCommands(), explainCommands()) {
 		args := strings.Fields(row.args)
 		tested += row.args + "\n"
 		t.Run(row.args, func(t *testing.T) {

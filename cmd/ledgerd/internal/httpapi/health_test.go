@@ -181,6 +181,8 @@ func TestOpenAPI(t *testing.T) {
 		"get /v1/providers/{provider}/tokens",
 		"post /v1/providers/{provider}/endpoints",
 		"post /v1/providers/{provider}/endpoints/{endpoint}/move",
+		"post /v1/providers/{provider}/erasures", "post /v1/providers/{provider}/what-if",
+		"get /v1/providers/{provider}/invoices/{number}/explain", "get /v1/providers/{provider}/licenses/{license}/explain",
 		"post /v1/providers/{provider}/estimate",
 		"post /v1/providers/{provider}/licenses/group",
 		"post /v1/providers/{provider}/licenses/{license}/auto-renew",
@@ -188,6 +190,10 @@ func TestOpenAPI(t *testing.T) {
 		"post /v1/providers/{provider}/licenses/{license}/renew",
 		"post /v1/providers/{provider}/licenses/{license}/unassign",
 		"post /v1/providers/{provider}/tokens",
+		"get /v1/providers/{provider}/next-payment",
+		"get /v1/providers/{provider}/payments",
+		"post /v1/providers/{provider}/adjustments",
+		"post /v1/providers/{provider}/payments",
 		"put /v1/providers/{provider}/administrators/{administrator}",
 		"delete /v1/providers/{provider}/payment-method", "get /healthz", "get /metrics", "get /openapi.json", "get /readyz",
 		"get /v1/audit/checkpoint", "get /v1/audit/entries", "get /v1/audit/key", "get /v1/audit/proof", "get /v1/audit/tile/{tile}",
@@ -235,7 +241,7 @@ func TestOpenAPI(t *testing.T) {
 				}
 			}
 			for _, p := range op.Parameters {
-				if p["name"] == "after" && method != "get" && !strings.HasSuffix(path, "/estimate") || p["name"] == "dry_run" && method == "get" {
+				if p["name"] == "after" && method != "get" && !strings.HasSuffix(path, "/estimate") && !strings.HasSuffix(path, "/what-if") || p["name"] == "dry_run" && method == "get" {
 					t.Errorf("%s has a parameter %v", name, p["name"])
 				}
 			}
@@ -257,7 +263,7 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("the schema %s is missing", name)
 		}
 	}
-	for _, word := range []string{`"null"`, "as_of", "-valid_until"} {
+	for _, word := range []string{`"null"`, "-valid_until"} {
 		if strings.Contains(a.body, word) {
 			t.Errorf("the document promises %s", word)
 		}

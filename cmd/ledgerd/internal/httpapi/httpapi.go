@@ -134,9 +134,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	s.api = humago.New(s.mux, s.document())
 	for _, family := range []func(){
-		s.providers, s.companies, s.administrators, s.tokens, s.payments, s.endpoints, s.endpointChanges,
+		s.providers, s.companies, s.administrators, s.erasures, s.tokens, s.payments, s.endpoints, s.endpointChanges,
 		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
-		s.usage, s.history, s.invoices, s.estimates, s.catalog, s.clock, s.changes, s.audit, s.outside,
+		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.explanations, s.estimates, s.catalog, s.clock, s.changes, s.audit, s.outside,
 	} {
 		family()
 	}
