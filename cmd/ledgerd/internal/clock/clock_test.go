@@ -79,9 +79,9 @@ func (h *house) do(provider string, body license.Body) {
 
 func (h *house) counters() (n licenses.Counters) {
 	h.t.Helper()
-	err := h.stores[0].Read(h.t.Context(), func(tx *bbolt.Tx, _ uint64) error {
-		n = licenses.Count(tx, licenses.Filter{Provider: "acme"})
-		return nil
+	err := h.stores[0].Read(h.t.Context(), func(tx *bbolt.Tx, _ uint64) (err error) {
+		n, err = licenses.Count(tx, licenses.Filter{Provider: "acme"})
+		return err
 	})
 	if err != nil {
 		h.t.Fatal(err)
