@@ -73,7 +73,8 @@ func checkSigning(ctx context.Context, data string) error {
 		return err
 	}
 	if _, err := proof.OpenCheckpoint(signed, key.Verifier()); err != nil {
-		return fmt.Errorf("the checkpoint of the audit tiles was signed with another key than %s, or is damaged: restore them from a copy: %w", filepath.Join(keysFolder(data), checkpointKey), err)
+		return fmt.Errorf("the checkpoint of the audit tiles was signed with another key than %s, or is damaged: restore them from a copy: %w",
+			filepath.Join(keysFolder(data), checkpointKey), err)
 	}
 	return nil
 }
