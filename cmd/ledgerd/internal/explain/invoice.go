@@ -227,8 +227,11 @@ func (f *found) begins(d events.Data, at time.Time, month events.Month) bool {
 	if at.Equal(u.Activated) {
 		return true
 	}
-	ended := u.Deactivated.IsZero() || !at.After(u.Deactivated)
-	return at.After(u.Activated) && ended && !at.Before(month.Start()) && !at.After(month.End())
+	if at.Equal(u.Deactivated) {
+		return true
+	}
+	goesOn := u.Deactivated.IsZero() || at.Before(u.Deactivated)
+	return goesOn && at.After(u.Activated) && !at.Before(month.Start()) && at.Before(month.End())
 }
 
 func (f *found) note(x *explainer, e *events.Entry, i int) {

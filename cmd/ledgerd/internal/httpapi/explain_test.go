@@ -218,3 +218,76 @@ func TestWhatIf(t *testing.T) {
 	}
 	h.call("POST", "/v1/providers/nobody/what-if", map[string]any{"catalog": other, "from": "2026-03", "to": "2026-05"}).refused(404, "not_found")
 }
+
+// What came late (B5), what a meter counted (C7), a peak (C6), whole months (C5), what was carried on: all of it adds up and names its entries.
+func TestExplainAdjustments(t *testing.T) {
+	h := newHouse(t)
+	h.acme()
+	h.call("PUT", "/v1/providers/acme/companies/globex", map[string]any{"name": "Globex", "allocation": "automatic", "metered": []string{"backup-storage"}}).is(200)
+	catalog := into[api.Catalog](h.get("/v1/catalog").is(200))
+	catalog.Effective = "2026-04"
+	for i := range catalog.Types {
+		switch catalog.Types[i].ID {
+		case "desktop":
+			catalog.Types[i].Policy = "peak"
+		case "file-backup":
+			catalog.Types[i].Policy = "full-month"
+		}
+	}
+	h.call("PUT", "/v1/catalog", catalog).is(200)
+	seq := 0
+	report := func(day int, gib int64) {
+		t.Helper()
+		seq++
+		h.call("POST", "/v1/providers/acme/usage", map[string]any{"agent": "pc-1", "seq": seq, "company": "globex", "readings": []any{
+			map[string]any{"meter": "storage_bytes", "value": gib << 30, "at": time.Date(2026, 4, day, 8, 0, 0, 0, time.UTC)},
+		}}).is(200)
+	}
+	h.moveTo(time.Date(2026, 4, 3, 9, 0, 0, 0, time.UTC))
+	for _, endpoint := range []string{"pc-1", "pc-2", "pc-3"} {
+		h.allocated("desktop", endpoint)
+	}
+	first := h.allocated("file-backup", "pc-1").License.ID
+	h.moveTo(time.Date(2026, 4, 12, 9, 0, 0, 0, time.UTC))
+	for day := 1; day <= 10; day++ {
+		report(day, 1000)
+	}
+	h.call("POST", licensesURL+first+"/release", nil).is(200)
+	h.moveTo(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC))
+	h.explains("S-000001")
+
+	// April again: late readings, and a correction that is more than all of May.
+	report(11, 5000)
+	h.call("POST", "/v1/providers/acme/adjustments", map[string]any{"month": "2026-04", "company": "globex", "license_type": "desktop", "amount": "-8.00", "reason": "never used"}).is(200)
+	h.explains("draft")
+	h.moveTo(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
+	second := h.explains("S-000002")
+	h.call("POST", "/v1/providers/acme/adjustments", map[string]any{"month": "2026-04", "company": "globex", "amount": "-50.00", "reason": "goodwill"}).is(200)
+	h.moveTo(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC))
+	third := h.explains("S-000003")
+	h.moveTo(time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC))
+	fourth := h.explains("S-000004")
+
+	find := func(e api.Explanation, kind, licenseType string) *api.Explanation {
+		for i := range e.Lines {
+			if l := &e.Lines[i]; l.Line.Kind == kind && l.Line.LicenseType == licenseType {
+				return l
+			}
+		}
+		t.Fatalf("%s has no line %s %s", e.Invoice, kind, licenseType)
+		return nil
+	}
+	if l := find(second, "adjustment", "backup-storage"); len(l.Parts) != 1 || len(l.Parts[0].Positions) != 1 {
+		t.Errorf("late readings: %+v", l)
+	}
+	if l := find(second, "adjustment", "desktop"); len(l.Parts) != 1 || l.Parts[0].Text != "corrected: never used" || len(l.Parts[0].Positions) != 1 {
+		t.Errorf("a correction: %+v", l)
+	}
+	if l := find(third, "adjustment", ""); len(l.Parts) != 1 || l.Parts[0].Text != "corrected: goodwill" {
+		t.Errorf("what was corrected before is not explained again: %+v", l)
+	}
+	find(third, "carried", "")
+	if l := find(fourth, "carried", ""); l.Amount[0] != '-' || len(l.Parts[0].Positions) != 1 {
+		t.Errorf("carried: %+v", l)
+	}
+}
