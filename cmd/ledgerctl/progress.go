@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows on a terminal how far long work is, on one line of stderr; nothing where stderr is no terminal, or stdout is one that shows the
-// result meanwhile.
+// progress shows how far long work is, on one line of stderr: where that is a terminal, and stdout is none that shows
+// the result meanwhile.
 type progress struct {
 	w    io.Writer // nil: shows nothing
 	last time.Time

@@ -24,6 +24,7 @@ func keysFolder(data string) string { return filepath.Join(data, "keys") }
 
 // signing gives the key that signs a ledger's checkpoints, and makes it when the ledger is opened: mode 0600, on disk before anything is
 // signed with it. Where tiles are that a key has signed, none is made anew: old checkpoints would not verify any more.
+// Several ledgerds on one stream sign with one key where its file is copied to all of them before they start, else each with its own.
 func signing(data string) func(origin string) (proof.Key, error) {
 	return func(origin string) (proof.Key, error) {
 		dir := keysFolder(data)
@@ -72,7 +73,8 @@ func checkSigning(ctx context.Context, data string) error {
 		return err
 	}
 	if _, err := proof.OpenCheckpoint(signed, key.Verifier()); err != nil {
-		return fmt.Errorf("the checkpoint of the audit tiles was signed with another key than %s, or is damaged: restore them from a copy: %w", filepath.Join(keysFolder(data), checkpointKey), err)
+		return fmt.Errorf("the checkpoint of the audit tiles was signed with another key than %s, or is damaged: restore them from a copy: %w",
+			filepath.Join(keysFolder(data), checkpointKey), err)
 	}
 	return nil
 }

@@ -15,8 +15,8 @@
 //	tile/entries/000             entries 0 to 255 themselves: a bundle, in which two bytes
 //	                             (big-endian) before each line tell its length
 //
-// [Path] and [ParsePath] name tiles, [AppendLine] and [Lines] write and read bundles, and a [Tree] grows by leaf hashes and
-// hands out tiles as they become full. Whatever holds tiles is a [Source]: a folder, an HTTP server.
+// [Path] and [ParsePath] name tiles, [AppendLine] and [Lines] write and read bundles, and a [Tree] grows by leaf hashes
+// and hands out tiles as they become full. Whatever holds tiles is a [Source]: a [Folder], an HTTP server.
 //
 // # Checkpoints
 //

@@ -53,7 +53,7 @@ func (f Folder) tile(t tlog.Tile) (data []byte, again bool, err error) {
 		return cut(t, data), false, err
 	}
 	list, err := fs.ReadDir(f.FS, path.Dir(Path(t)))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, false, err
 	}
 	for _, file := range list {
@@ -63,7 +63,10 @@ func (f Folder) tile(t tlog.Tile) (data []byte, again bool, err error) {
 			return cut(t, data), errors.Is(err, fs.ErrNotExist), err
 		}
 	}
-	return nil, false, fs.ErrNotExist
+	// It may have become full just now.
+	whole.W = Width
+	_, err = fs.Stat(f.FS, Path(whole))
+	return nil, err == nil, fs.ErrNotExist
 }
 
 // cut gives the first entries or hashes of a tile that has more. What is damaged is given as it is, for who checks it.

@@ -165,3 +165,28 @@ func TestEntries(t *testing.T) {
 		t.Errorf("a bundle with too few entries gave %v", err)
 	}
 }
+
+func TestCovers(t *testing.T) {
+	for _, row := range []struct {
+		path string
+		from uint64 // the smallest tree that has it
+	}{
+		{"tile/0/000.p/1", 1}, {"tile/0/000.p/255", 255}, {"tile/0/000", 256}, {"tile/0/001.p/44", 300}, {"tile/entries/001", 512},
+		{"tile/1/000.p/1", 256}, {"tile/1/000.p/3", 768}, {"tile/1/000", 65536}, {"tile/2/000.p/1", 65536}, {"tile/1/001.p/1", 65536 + 256},
+	} {
+		tile, err := proof.ParsePath(row.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for size, want := range map[uint64]bool{0: false, row.from - 1: false, row.from: true, row.from + 1: true, 1 << 40: true} {
+			if got := proof.Covers(size, tile); got != want {
+				t.Errorf("a tree of %d entries has %s: %v", size, row.path, got)
+			}
+		}
+	}
+	for path := range write(t, key(t, 1), lines(700)) {
+		if tile, err := proof.ParsePath(path); err == nil && (!proof.Covers(700, tile) || proof.Covers(0, tile)) {
+			t.Errorf("a tree of 700 entries has no %s", path)
+		}
+	}
+}

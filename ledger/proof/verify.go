@@ -206,7 +206,7 @@ func (v *verifier) same(tile tlog.Tile, computed, there []byte) error {
 		if v.hashesOnly {
 			return fmt.Errorf("%w: a tile below hash %d of %s", ErrHashTile, i, Path(tile))
 		}
-		return fmt.Errorf("%w: %s is not what was signed (%s)", ErrEntries, entries(tile, first), Path(tlog.Tile{H: Height, L: EntriesLevel, N: int64(first / Width), W: tileOf(EntriesLevel, first/Width, v.checkpoint.Size).W}))
+		return fmt.Errorf("%w: %s is not what was signed (%s)", ErrEntries, entries(tile, first), Path(tileOf(EntriesLevel, first/Width, v.checkpoint.Size)))
 	}
 	return fmt.Errorf("%w: %s, at hash %d (%s)", ErrHashTile, Path(tile), i, entries(tile, first))
 }

@@ -31,12 +31,15 @@ func (d killedDisk) step() error {
 	return nil
 }
 
-func (d killedDisk) create(name string, data []byte) error {
+func (d killedDisk) create(name string, data []byte) (func() error, error) {
 	if err := d.step(); err != nil {
-		_ = d.osDisk.create(name, data[:len(data)/2])
-		return err
+		if sync, torn := d.osDisk.create(name, data[:len(data)/2]); torn == nil {
+			_ = sync()
+		}
+		return nil, err
 	}
-	return d.osDisk.create(name, data)
+	sync, err := d.osDisk.create(name, data)
+	return func() error { return errors.Join(d.step(), sync()) }, err
 }
 
 func (d killedDisk) rename(from, to string) error {

@@ -13,8 +13,8 @@ type disk interface {
 	// prepare makes the folder, if need be, and empties newFolder.
 	prepare() error
 	read(name string) ([]byte, error)
-	// create writes a file and syncs it; one of that name is replaced.
-	create(name string, data []byte) error
+	// create writes a file; one of that name is replaced. It is not on disk before sync, which ends its use, has returned.
+	create(name string, data []byte) (sync func() error, err error)
 	rename(from, to string) error
 	// mkdir makes a folder with those above it and says which were made.
 	mkdir(name string) (made []string, err error)
@@ -48,16 +48,15 @@ func (d osDisk) prepare() error {
 
 func (d osDisk) read(name string) ([]byte, error) { return os.ReadFile(d.path(name)) }
 
-func (d osDisk) create(name string, data []byte) error {
+func (d osDisk) create(name string, data []byte) (sync func() error, err error) {
 	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
+	if _, err := f.Write(data); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	return errors.Join(err, f.Close())
+	return func() error { return errors.Join(f.Sync(), f.Close()) }, nil
 }
 
 func (d osDisk) rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }

@@ -56,8 +56,8 @@ type Entry struct {
 // piece is how many entries are found at once: the file is not held while they are read and handed on.
 const piece = 4096
 
-// Entries yields what the query chooses, in order, up to the last entry that the view shows when it begins. Of a provider's entries nothing
-// else is read; of a kind, only bundles that hold it. An error comes last; the context's end is one.
+// Entries yields what the query chooses, in order, up to the last entry that the view shows when it begins. For one
+// provider no other's entries are read; for one kind, only bundles that hold it. An error comes last; the context's end is one.
 func (r *Reader) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if err := r.bound(ctx, &q); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -336,7 +337,10 @@ func (w *writer) commit() error {
 		return err
 	}
 	from := filepath.Join(newFolder, proof.CheckpointFile)
-	err = w.disk.create(from, signed)
+	sync, err := w.disk.create(from, signed)
+	if err == nil {
+		err = sync()
+	}
 	if err == nil {
 		err = w.disk.rename(from, proof.CheckpointFile)
 	}
@@ -418,10 +422,15 @@ func (w *writer) write(tiles []tile, dirs map[string]bool) error {
 		// Whoever wrote it may not have got to syncing its folder.
 		dirs[filepath.Dir(name)] = true
 	}
+	// Made one after the other, as they are in one folder; synced together, so that the file system can put several on disk at once.
 	var g errgroup.Group
-	g.SetLimit(8) // so that the file system can put several on disk at once
+	g.SetLimit(8)
 	for i, t := range missing {
-		g.Go(func() error { return w.disk.create(filepath.Join(newFolder, fmt.Sprint(i)), t.data) })
+		sync, err := w.disk.create(filepath.Join(newFolder, strconv.Itoa(i)), t.data)
+		if err != nil {
+			return errors.Join(fmt.Errorf("write the audit tiles: %w", err), g.Wait())
+		}
+		g.Go(sync)
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("write the audit tiles: %w", err)
@@ -430,7 +439,7 @@ func (w *writer) write(tiles []tile, dirs map[string]bool) error {
 		name := filepath.FromSlash(proof.Path(t.Tile))
 		made, err := w.disk.mkdir(filepath.Dir(name))
 		if err == nil {
-			err = w.disk.rename(filepath.Join(newFolder, fmt.Sprint(i)), name)
+			err = w.disk.rename(filepath.Join(newFolder, strconv.Itoa(i)), name)
 		}
 		if err != nil {
 			return fmt.Errorf("write the audit tiles: %w", err)

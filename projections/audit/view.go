@@ -14,13 +14,17 @@
 // # The folder
 //
 // Unlike a view's file the folder is never deleted to be built again: [projections.Remove] leaves it alone, and a view
-// that starts anew compares every entry with what the tiles have in its place ([MismatchError] names the first tile that
-// differs). What a transaction brings is put on disk before the view's position moves: bundles, tiles of hashes, their
-// folders, the checkpoint by rename, each synced. A tile has its name only when it is whole and on disk, and is never written again;
-// partial tiles stay for the newest checkpoint and the one before it. So a kill at any moment leaves a folder whose
-// checkpoint is right, perhaps with tiles beyond it, which the next start compares and goes on from. A checkpoint covers whole records that were
-// acknowledged, never fewer entries than the one before, and follows within half a second of them. Once a day the clock has one recorded
-// in the log (checkpoint.signed): the tree must agree with it for ever, or the view stops before it signs anything.
+// that starts anew compares every entry with what the tiles have in its place ([MismatchError] names the first tile
+// that differs).
+//
+// What a transaction brings is put on disk before the view's position moves: bundles, tiles of hashes, their folders,
+// the checkpoint by rename, each synced. A tile has its name only when it is whole and on disk, and is never written
+// again; partial tiles stay for the newest checkpoint and the one before it. So a kill at any moment leaves a folder
+// whose checkpoint is right, perhaps with tiles beyond it, which the next start compares and goes on from.
+//
+// A checkpoint covers whole records that were acknowledged, never fewer entries than the one before, and follows
+// within half a second of them. Once a day the clock has one recorded in the log (checkpoint.signed): the tree must
+// agree with it for ever, or the view stops before it signs anything.
 //
 // Who reads the folder takes [Folder], which is a [proof.Source], and proof.Entries, also while a ledger writes it:
 //
@@ -30,8 +34,9 @@
 //
 // # The index
 //
-// Rows lead from a provider and a day to its entries: for each its number, the set of its kinds and its place in its bundle, a few
-// bytes in all (index.go). [Reader] answers with the lines of all entries or of one provider's, from and to any instant, of one kind or of all.
+// Rows lead from a provider, and from a day, to entries: for each its number, the set of its kinds and its place in its
+// bundle, a few bytes in all (index.go). [Reader] answers with the lines of all entries or of one provider's, between
+// any two instants, of one kind or of all.
 package audit
 
 import (
