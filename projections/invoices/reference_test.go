@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,6 +12,7 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
+	"licenseledger/ledger/ledgertest"
 	"licenseledger/projections/invoices"
 )
 
@@ -561,7 +561,7 @@ func toldRows(rating catalog.Rating) (list []string) {
 }
 
 // checkReference holds a provider's statements, in order, against the reference, and what they say of themselves against each other.
-func checkReference(t testing.TB, r *reference, provider string, list []invoices.Statement) {
+func checkReference(t ledgertest.T, r *reference, provider string, list []invoices.Statement) {
 	t.Helper()
 	want := r.statements(provider)
 	for i, s := range list {
