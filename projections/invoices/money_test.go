@@ -282,6 +282,29 @@ func TestStorageC7(t *testing.T) {
 	}
 }
 
+// C7: whatever is reported can be billed; the line ends where amounts do.
+func TestHugeReadings(t *testing.T) {
+	d := newDesk(t, "2026-01-10")
+	d.publish("2026-02", func(c *events.Catalog) { upload(events.Sum)(c); price("upload", "1000000")(c) })
+	d.at("2026-02-02")
+	d.meter("upload")
+	for range 3 {
+		d.report("pc-1", "upload_gb 999999999999999999 2026-02-02")
+	}
+	d.close()
+	d.report("pc-1", "upload_gb 999999999999999999 2026-02-02")
+	d.report("pc-1", "upload_gb 999999999999999999 2026-03-01")
+	d.close()
+	for m, want := range map[string]string{
+		"2026-02": "usage upload of 2026-02 1000000000000.00 = 1000000000000.00",
+		"2026-03": "usage upload of 2026-03 1000000000000.00 = 1000000000000.00",
+	} {
+		if got := tellAll(d.statement(m)); got != want {
+			t.Errorf("%s: %s, want %s", m, got, want)
+		}
+	}
+}
+
 // C7: a day counts where the type was on at any moment of it; what is reported before anything is on is not kept.
 func TestSwitches(t *testing.T) {
 	d := newDesk(t, "2026-01-10")

@@ -24,9 +24,15 @@ type game struct {
 	*ledgertest.Ledger
 	*file
 	reference
-	applied  int
-	commands int
-	reports  map[string]uint64 // by agent
+	applied int
+	played  []played
+	reports map[string]uint64 // by agent
+}
+
+// played is a command that was handed in.
+type played struct {
+	at time.Time
+	ledger.Command
 }
 
 func newGame(t *testing.T, rt *rapid.T, at time.Time) *game {
@@ -49,12 +55,18 @@ var (
 )
 
 // do decides a command, which may be refused.
-func (g *game) do(body license.Body) {
-	g.commands++
-	seed := events.Seed{byte(g.commands), byte(g.commands >> 8), 1}
-	_, _ = g.Submit(ledger.Command{ // panics if the ledger breaks its own rules
-		ID: fmt.Sprintf("test/operator/%d", g.commands), Provider: "acme", Actor: "operator", Body: body, Seed: seed,
-	})
+func (g *game) do(body license.Body) { g.play(g.command("acme", body)) }
+
+func (g *game) command(provider string, body license.Body) ledger.Command {
+	n := len(g.played)
+	return ledger.Command{
+		ID: fmt.Sprintf("test/operator/%d", n), Provider: provider, Actor: "operator", Body: body, Seed: events.Seed{byte(n), byte(n >> 8), 1},
+	}
+}
+
+func (g *game) play(c ledger.Command) {
+	g.played = append(g.played, played{g.Now, c})
+	_, _ = g.Submit(c) // panics if the ledger breaks its own rules
 }
 
 // publish puts a catalog in force from the next month on: with other prices, policies, free units and ways to read meters.
@@ -76,7 +88,7 @@ func (g *game) publish(rt *rapid.T) {
 			t.Prices = map[string]events.Money{"USD": money(fmt.Sprintf("%d.%02d", cents/100, cents%100))}
 		}
 	}
-	_, _ = g.Do("", license.PublishCatalog{Catalog: c})
+	g.play(g.command("", license.PublishCatalog{Catalog: c}))
 }
 
 func (g *game) license(rt *rapid.T) string {
@@ -231,6 +243,21 @@ func (g *game) catchUp() {
 	}
 }
 
+// monthEnds goes to the month's end and does what the clock does then, page by page.
+func (g *game) monthEnds() {
+	g.Now = events.MonthOf(g.Now).End()
+	g.everything()
+	g.issue()
+}
+
+// everything settles all that is due.
+func (g *game) everything() {
+	for before := -1; before != len(g.Entries); {
+		before = len(g.Entries)
+		g.do(license.Settle{Limit: 2})
+	}
+}
+
 // issue issues what waits, and says what it was.
 func (g *game) issue() (list []invoices.Statement) {
 	for g.catchUp(); ; g.catchUp() {
@@ -293,15 +320,8 @@ func TestHistoriesAgainstReference(t *testing.T) {
 				}
 			}
 		}
-		// To the month's end, page by page as the clock does.
-		for range 2 {
-			g.Now = events.MonthOf(g.Now).End()
-			for before := -1; before != len(g.Entries); {
-				before = len(g.Entries)
-				g.do(license.Settle{Limit: 2})
-			}
-			g.issue()
-		}
+		g.monthEnds()
+		g.monthEnds()
 		before := len(g.Entries)
 		g.do(license.Settle{})
 		if again := g.issue(); len(g.Entries) != before || len(again) > 0 {
@@ -339,6 +359,68 @@ func TestHistoriesAgainstReference(t *testing.T) {
 		}
 		if live, again := g.dump(), rebuilt.dump(); live != again {
 			rt.Fatalf("rebuilt it is\n%s\nlive\n%s", again, live)
+		}
+	})
+}
+
+// Commands of the same instant about licenses of different assignees come in any order: no line of any statement becomes another.
+func TestOrderOfAnInstant(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		start := instant(rapid.SampledFrom([]string{"2026-01-20T08:00", "2028-01-31T23:00"}).Draw(rt, "start"))
+		g := newGame(t, rt, start)
+		defer g.close()
+		for range 20 {
+			rapid.SampledFrom([]func(*game, *rapid.T){(*game).allocate, (*game).install, (*game).days}).Draw(rt, "move")(g, rt)
+		}
+		g.everything()
+		before := slices.Clone(g.played)
+		var commands []ledger.Command
+		named := make(map[events.Assignee]bool)
+		for l := range g.State("acme").Licenses() {
+			if l.Type == "vm-server-socket" || named[l.Assignee] {
+				continue // it goes with its vm-server (L12), or whom it serves has its command
+			}
+			named[l.Assignee] = true
+			var body license.Body
+			switch rapid.IntRange(0, 5).Draw(rt, "what becomes of it") {
+			case 0:
+				continue
+			case 1:
+				body = license.Release{License: l.ID}
+			case 2:
+				body = license.Unassign{License: l.ID}
+			case 3:
+				body = license.SetAutoRenew{License: l.ID, Enabled: !l.AutoRenew}
+			case 4:
+				body = license.Renew{License: l.ID}
+			case 5:
+				body = license.Change{License: l.ID, Type: rapid.SampledFrom(gameTypes[:4]).Draw(rt, "type")}
+			}
+			c := g.command("acme", body)
+			c.ID, c.Seed[3] = fmt.Sprintf("test/instant/%d", len(commands)), byte(len(commands))
+			commands = append(commands, c)
+		}
+		end := func(g *game, order []ledger.Command) (lines []string) {
+			for _, c := range order {
+				g.play(c)
+			}
+			g.monthEnds()
+			g.monthEnds()
+			for _, s := range g.issued("acme") {
+				lines = append(append(lines, s.Number+" "+s.Month.String()), toldLines(s.Lines)...)
+			}
+			return lines
+		}
+		as := end(g, commands)
+		other := &game{Ledger: ledgertest.NewLedger(start), file: newFile(t)}
+		defer other.close()
+		other.PerEntry = g.PerEntry
+		for _, c := range before {
+			other.Now = c.at
+			other.play(c.Command)
+		}
+		if got := end(other, rapid.Permutation(commands).Draw(rt, "order")); !slices.Equal(as, got) {
+			rt.Fatalf("in another order it comes to\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(as, "\n"))
 		}
 	})
 }
