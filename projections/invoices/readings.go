@@ -138,25 +138,25 @@ func (b *batch) read(p *provider, e *events.Entry, i int, u *events.UsageRecorde
 	if err != nil || len(s) == 0 {
 		return err
 	}
-	// Neighbours in a report mostly share meter and day.
-	var at meterDay
-	var into []*reading
+	into := make(map[meterDay][]*reading, 8) // a report has few meters and days, and many readings of each
 	for n := range u.Readings {
 		r := &u.Readings[n]
-		here := meterDay{u.Company, u.Agent, r.Meter, events.DateOf(r.At)}
-		if here.day.Month() > p.account.Open {
-			if err := b.keepEarly(p, here, s.allOn(here.day), r, eventKey(e.Number, i)+eventKey(0, n)); err != nil {
+		at := meterDay{u.Company, u.Agent, r.Meter, events.DateOf(r.At)}
+		list, ok := into[at]
+		if !ok {
+			types := s.allOn(at.day)
+			if at.day.Month() > p.account.Open {
+				if err := b.keepEarly(p, at, types, r, eventKey(e.Number, i)+eventKey(0, n)); err != nil {
+					return err
+				}
+				continue
+			}
+			if list, err = b.billing(p, at, types); err != nil {
 				return err
 			}
-			continue
+			into[at] = list
 		}
-		if here != at {
-			if into, err = b.billing(p, here, s.allOn(here.day), into[:0]); err != nil {
-				return err
-			}
-			at = here
-		}
-		for _, t := range into {
+		for _, t := range list {
 			t.add(r.Value, r.At.UnixMilli())
 		}
 	}
@@ -170,9 +170,9 @@ type meterDay struct {
 }
 
 // billing lists the readings that a meter's value of a day goes into: one for each of the types that bills it.
-func (b *batch) billing(p *provider, at meterDay, types []string, into []*reading) ([]*reading, error) {
+func (b *batch) billing(p *provider, at meterDay, types []string) (into []*reading, err error) {
 	if len(types) == 0 {
-		return into, nil
+		return nil, nil
 	}
 	month := at.day.Month()
 	c, err := b.catalog(month)
@@ -231,7 +231,7 @@ func (b *batch) readEarly(p *provider) error {
 		if err := json.Unmarshal(row, &r); err != nil {
 			return false, err
 		}
-		into, err := b.billing(p, meterDay{r.Company, r.Endpoint, r.Meter, events.DateOf(r.At)}, r.Types, nil)
+		into, err := b.billing(p, meterDay{r.Company, r.Endpoint, r.Meter, events.DateOf(r.At)}, r.Types)
 		for _, t := range into {
 			t.add(r.Value, r.At.UnixMilli())
 		}
