@@ -30,6 +30,7 @@ import (
 	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 )
 
@@ -272,6 +273,10 @@ func visible(t testing.TB, c *api.Client, after uint64) {
 			_, err := c.Invoices(t.Context(), "acme", api.InvoiceQuery{ReadOptions: o})
 			return err
 		},
+		"notices": func(o api.ReadOptions) error {
+			_, err := c.Notices(t.Context(), "acme", api.NoticeQuery{ReadOptions: o})
+			return err
+		},
 	} {
 		var at uint64
 		err := ask(api.ReadOptions{After: after, Seen: &at})
@@ -286,7 +291,7 @@ func visible(t testing.TB, c *api.Client, after uint64) {
 
 // views are those of ledgerd.
 func views() []projections.View {
-	return []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(noKey)}
+	return []projections.View{licenses.New(), usage.View{}, invoices.New(), notices.View{}, audit.New(noKey)}
 }
 
 // noKey is for views that are only looked at.

@@ -1,10 +1,12 @@
 package license_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"licenseledger/events"
+	"licenseledger/events/eventstest"
 	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
 )
@@ -98,6 +100,12 @@ func TestL1ServedAtLast(t *testing.T) {
 	for name, licenseType := range map[string]string{"that type": "ms-sql", "one that includes it": "ms-sql-exchange"} {
 		t.Run(name, func(t *testing.T) {
 			s := story(t, "2026-01-10T10:00:00Z")
+			c, _, _ := s.Catalogs.At(eventstest.Month("2026-02"))
+			c.Effective, c.Types = eventstest.Month("2026-02"), slices.Clone(c.Types)
+			both := slices.IndexFunc(c.Types, func(t events.Type) bool { return t.ID == "ms-sql-exchange" })
+			c.Types[both].Includes = []string{"ms-sql"}
+			s.Do("", license.PublishCatalog{Catalog: c})
+			s.At("2026-02-01T10:00:00Z")
 			manual(s)
 			s.Do("acme", license.Buy{Type: licenseType, Quantity: 1})
 			s.Do("acme", install("pc-1", "ms-sql"))

@@ -2,6 +2,7 @@ package notices
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"licenseledger/events"
@@ -13,9 +14,10 @@ const (
 	paymentCollected     = "payment-collected"
 	paymentFailed        = "payment-failed"
 	paymentMethodMissing = "payment-method-missing"
+	correction           = "correction"
 )
 
-// payments tells of statements, of what became of their charges (domain L10), and of a payment method that is missed.
+// payments tells of statements, of corrections (domain B5), of what became of charges (domain L10), and of a payment method that is missed.
 func (p *provider) payments(m moment, d events.Data) error {
 	switch d := d.(type) {
 	case *events.PaymentMethodSet:
@@ -34,6 +36,10 @@ func (p *provider) payments(m moment, d events.Data) error {
 		}
 		return p.news(m, statementIssued+" "+d.Number, Notice{
 			Kind: statementIssued, Invoice: d.Number, Month: d.Month, Amount: total, Currency: d.Currency,
+		}, nil)
+	case *events.AdjustmentRecorded:
+		return p.news(m, fmt.Sprintf("%s %d.%d", correction, m.entry, m.event), Notice{
+			Kind: correction, Company: d.Company, License: d.License, Type: d.LicenseType, Month: d.Month, Amount: d.Amount.String(), Currency: p.account.Currency, Why: d.Reason,
 		}, nil)
 	case *events.PaymentRecorded:
 		if d.Outcome == events.Failed {
@@ -95,6 +101,12 @@ func (p *provider) askForMethod(m moment) error {
 
 func sayStatementIssued(n *Notice, _ string) (bool, string) {
 	return true, "Statement " + n.Invoice + " for " + month(n.Month) + " was issued: " + n.Amount + " " + n.Currency + "."
+}
+
+// sayCorrection tells of a corrected month (domain B5).
+func sayCorrection(n *Notice, _ string) (bool, string) {
+	text := month(n.Month) + n.of() + " was corrected by " + n.Amount + " " + n.Currency + ": " + n.Why + ". The next statement says what becomes of it."
+	return strings.HasPrefix(n.Amount, "-"), text
 }
 
 func sayPaymentCollected(n *Notice, _ string) (bool, string) {

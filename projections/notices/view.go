@@ -19,6 +19,7 @@ package notices
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -64,6 +65,7 @@ var kinds = [...]struct {
 	{paymentCollected, sayPaymentCollected},
 	{paymentFailed, sayPaymentFailed},
 	{paymentMethodMissing, sayPaymentMethodMissing},
+	{correction, sayCorrection},
 	{pricesChange, sayPricesChange},
 }
 
@@ -75,6 +77,9 @@ func Kinds() []string {
 	}
 	return names
 }
+
+// IsKind says whether there are notices of a kind.
+func IsKind(name string) bool { return slices.Contains(Kinds(), name) }
 
 // moment is where in the log something happens, and when it takes effect.
 type moment struct {

@@ -319,6 +319,16 @@ func TestL10Payment(t *testing.T) {
 		"02-12 00:00 good payment-collected: The charge of invoice S-000001, 20.00 USD, was collected.", expired, issued)
 }
 
+// B5: a corrected month is news, with its reason.
+func TestB5Correction(t *testing.T) {
+	d := newDesk(t, "2026-01-10T10:00:00Z")
+	d.settled("2026-02-03T00:00:00Z")
+	d.Do("acme", license.Adjust{Month: eventstest.Month("2026-01"), Company: "globex", Amount: eventstest.Money("-10.00"), Reason: "goodwill"})
+	d.Do("acme", license.Adjust{Month: eventstest.Month("2026-01"), Amount: eventstest.Money("2.50"), Reason: "forgotten"})
+	d.hears("02-03 00:00 bad correction: January 2026 was corrected by 2.50 USD: forgotten. The next statement says what becomes of it.",
+		"02-03 00:00 good correction: January 2026 of company globex was corrected by -10.00 USD: goodwill. The next statement says what becomes of it.")
+}
+
 // C1, C2: everybody hears what a catalog changes in their currency, also when it is published anew.
 func TestC1PricesChange(t *testing.T) {
 	d := newDesk(t, "2026-01-10T10:00:00Z")
