@@ -89,7 +89,8 @@ type ledgerd struct {
 	out, err *printed
 	end      func(os.Signal) // sends it a signal
 	exited   chan struct{}
-	code     int // once exited is closed; -1 if a signal ended it
+	code     int   // once exited is closed; -1 if a signal ended it
+	memory   int64 // once the process has exited: the most that it had of it, in bytes
 }
 
 // start starts ledgerd as a process.
@@ -122,6 +123,9 @@ func startIn(t testing.TB, temp string, args ...string) *ledgerd {
 		_ = cmd.Wait() // the code says it
 		_ = stdin.Close()
 		l.code = cmd.ProcessState.ExitCode()
+		if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			l.memory = used.Maxrss << 10
+		}
 	}()
 	t.Cleanup(l.kill)
 	return l
