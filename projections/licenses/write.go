@@ -86,7 +86,11 @@ func (w *writer) flush() error {
 	for _, name := range buckets {
 		bucket, rows := w.tx.Bucket(name), *w.rows[string(name)]
 		slices.SortFunc(rows, func(a, b row) int { return bytes.Compare(a.key, b.key) })
-		for _, r := range rows {
+		for i, r := range rows {
+			// Which of two would win depends on how they were sorted.
+			if i > 0 && bytes.Equal(r.key, rows[i-1].key) {
+				return fmt.Errorf("write %s: row %q twice", name, r.key)
+			}
 			var err error
 			if r.value == nil {
 				err = bucket.Delete(r.key)
@@ -115,16 +119,18 @@ type gridCell struct {
 
 // move takes a license in the indexes from where it was, which may be nowhere, to where it is.
 func (w *writer) move(provider string, was, is *events.License, t *tally) {
-	if was == nil || cellOf(was) != cellOf(is) || CompanyOf(was) != CompanyOf(is) {
-		if was != nil {
-			for _, scope := range scopesOf(was) {
+	for _, scope := range scopesOf(is) {
+		if was == nil || cellOf(was) != cellOf(is) || !slices.Contains(scopesOf(was), scope) {
+			t.grid[gridCell{scope, cellOf(is)}]++
+			w.mark(bucketGrid, w.cellKey(provider, scope, cellOf(is), is.ID))
+		}
+	}
+	if was != nil && (cellOf(was) != cellOf(is) || CompanyOf(was) != CompanyOf(is)) {
+		for _, scope := range scopesOf(was) {
+			if cellOf(was) != cellOf(is) || !slices.Contains(scopesOf(is), scope) {
 				t.grid[gridCell{scope, cellOf(was)}]--
 				w.delete(bucketGrid, w.cellKey(provider, scope, cellOf(was), was.ID))
 			}
-		}
-		for _, scope := range scopesOf(is) {
-			t.grid[gridCell{scope, cellOf(is)}]++
-			w.mark(bucketGrid, w.cellKey(provider, scope, cellOf(is), is.ID))
 		}
 	}
 	if was == nil || was.Assignee != is.Assignee {
