@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,4 +128,75 @@ func amounts(lines []api.Line) string {
 		list = append(list, l.Amount)
 	}
 	return strings.Join(list, " ")
+}
+
+// B4, L2, L12, C7: if nothing changes, the next payment is what the statement of the 1st says, line by line; and what a dry run says of
+// a trial is by how much it moves the usage that is to come.
+func TestNextPaymentComesTrueB4(t *testing.T) {
+	h := newHouse(t)
+	h.acme()
+	const url = "/v1/providers/acme"
+	next := func() api.NextPayment { t.Helper(); return into[api.NextPayment](h.get(url + "/next-payment").is(200)) }
+	trial := func(endpoint, licenseType string, sockets int) string {
+		a := h.call("POST", url+"/endpoints", api.EndpointInstall{Company: "globex", Endpoint: endpoint, LicenseType: licenseType, Sockets: sockets})
+		return into[api.EndpointInstalled](a.is(201)).License.ID
+	}
+	h.call("PUT", url+"/companies/globex", map[string]any{"name": "Globex", "allocation": "automatic", "metered": []string{"backup-storage"}}).is(200)
+	server := h.allocated("server", "pc-1").License.ID
+	off := trial("pc-2", "desktop", 0)
+	h.call("POST", licensesURL+off+"/auto-renew", map[string]any{"enabled": false}).is(200)
+	before := next()
+	if before.Amount != "20.00" || before.Credit != "15.26" || before.Accrued != "0.25" || before.Due != "2026-03-01" {
+		t.Errorf("with a server alone: %+v", before)
+	}
+	// 5 of 28 days: 12.99 for the machine, 6.49 for each of two sockets.
+	if dry := into[api.EndpointInstalled](h.call("POST", url+"/endpoints?dry_run=true", map[string]any{
+		"company": "globex", "endpoint": "vm-1", "license_type": "vm-server", "sockets": 4,
+	}).is(200)); dry.Cost != "4.64" {
+		t.Errorf("the dry run of a trial: %+v", dry)
+	}
+	vm := trial("vm-1", "vm-server", 4)
+	if p := next(); p.Credit != "10.62" || p.Accrued != "0.25" {
+		t.Errorf("with a trial: %+v", p)
+	}
+	for _, stop := range []struct{ call, path, body string }{
+		{"POST", licensesURL + vm + "/release?dry_run=true", ""},
+		{"POST", licensesURL + vm + "/auto-renew?dry_run=true", `{"enabled":false}`},
+	} {
+		var body any
+		if stop.body != "" {
+			body = stop.body
+		}
+		if dry := into[api.LicenseAnswer](h.call(stop.call, stop.path, body).is(200)); dry.Savings != "4.64" {
+			t.Errorf("%s: %+v", stop.path, dry)
+		}
+	}
+	h.call("POST", url+"/usage", map[string]any{"agent": "pc-1", "seq": 1, "readings": []any{
+		map[string]any{"meter": "storage_bytes", "value": 500 << 30, "at": "2026-02-10T08:00:00Z"},
+	}}).is(200)
+	h.call("POST", licensesURL+server+"/auto-renew", map[string]any{"enabled": false}).is(200) // no influence within the month
+	for i := range 3 {
+		h.allocated("ultimate", "pc-"+string(rune('5'+i)))
+	}
+	foreseen := next()
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-03-01T00:00:00Z"}).is(200)
+	issued := into[api.Invoice](h.get(url + "/invoices/S-000001").is(200))
+	if !cmp.Equal(issued.Lines, foreseen.Lines) || issued.Total != foreseen.Amount || issued.MinimumAdjustment != foreseen.Credit {
+		t.Errorf("foreseen was %+v, issued is %+v", foreseen, issued)
+	}
+	if len(issued.Lines) != 5 || issued.Total == "20.00" {
+		t.Errorf("this shows little: %+v", issued)
+	}
+	// Failing, nothing becomes paid by itself; without any use nothing is charged, and there is no credit.
+	trial("pc-9", "server", 0)
+	h.call("POST", url+"/payments", map[string]any{"invoice": "S-000001", "outcome": "failed"}).is(200)
+	if p := next(); p.PaymentMethod != "failing" || slices.ContainsFunc(p.Lines, func(l api.Line) bool { return l.LicenseType == "server" }) {
+		t.Errorf("failing: %+v", p)
+	}
+	h.call("PUT", "/v1/providers/other", map[string]any{}).is(201)
+	p := into[api.NextPayment](h.get("/v1/providers/other/next-payment").is(200))
+	if p.Amount != "0.00" || p.Credit != "0.00" || p.PaymentMethod != "none" || len(p.Lines) != 0 || p.Lines == nil {
+		t.Errorf("nothing spent: %+v", p)
+	}
+	h.get("/v1/providers/nobody/next-payment").refused(404, api.CodeNotFound)
 }
