@@ -37,7 +37,7 @@ type Line struct {
 	Kind        string      `json:"kind" enum:"usage,adjustment,minimum,carried,prepaid"`
 	Company     string      `json:"company,omitempty" example:"globex" doc:"absent: of the provider as a whole"`
 	LicenseType string      `json:"license_type,omitempty" example:"server"`
-	Policy      string      `json:"policy,omitempty" enum:"days-active,full-month,peak,metered" doc:"how the quantity became an amount"`
+	Policy      string      `json:"policy,omitempty" enum:"days-active,full-month,peak,metered,minimum" doc:"how the quantity became an amount; minimum: how the minimum of a closed month changed"`
 	Unit        string      `json:"unit,omitempty" example:"endpoint"`
 	UnitPrice   string      `json:"unit_price,omitempty" format:"decimal" example:"6.99" doc:"per unit and month, or year where prepaid"`
 	Quantity    json.Number `json:"quantity,omitempty" example:"3" doc:"licenses, seats or metered units"`
