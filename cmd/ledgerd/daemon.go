@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"licenseledger/cmd/ledgerd/internal/clock"
+	"licenseledger/cmd/ledgerd/internal/leasekeys"
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/events"
 	"licenseledger/ledger"
@@ -286,6 +287,15 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 	}
 	d.clock = &clock.Clock{Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Log: d.log, Time: d.time, Test: test, Logger: d.logger}
 	return nil
+}
+
+// openLeaseKeys opens the keys that sign leases, as of the ledger's time.
+func (d *daemon) openLeaseKeys(c config) (*leasekeys.Keys, error) {
+	now, err := d.time.Now()
+	if err != nil {
+		return nil, err
+	}
+	return leasekeys.Open(filepath.Join(c.data, "keys"), c.offline, now)
 }
 
 // ready says why the ledger cannot serve, or nil.

@@ -39,19 +39,19 @@ type Claims struct {
 	Key      string `json:"key,omitempty" doc:"the annual key that it is a lease of"`
 	Status   string `json:"status" enum:"active,trial,expired,suspended,unlicensed"`
 	// Licenses are what the subject holds now, in the order of their ids.
-	Licenses []License `json:"licenses,omitempty" doc:"the licenses that the endpoint holds"`
+	Licenses []LeasedLicense `json:"licenses,omitempty" doc:"the licenses that the endpoint holds"`
 	// Users are the users with a seat, as UserID writes them; offline, a backup job serves nobody else.
 	Users []string `json:"users,omitempty" doc:"of a key: who has a seat, as opaque ids"`
 
-	BackupUntil  time.Time  `json:"backup_until" doc:"backup jobs run and are created before this instant, and before offline_until"`
-	RestoreUntil *time.Time `json:"restore_until" doc:"restore and archive jobs run before this instant; null: always"`
-	RestoreLimit int        `json:"restore_limit,omitempty" example:"5" doc:"items per folder that a restore brings back; absent: all"`
-	OfflineUntil time.Time  `json:"offline_until" doc:"from then on backup jobs wait for the licensing server"`
-	RefreshAt    time.Time  `json:"refresh_at" doc:"by then whoever can reach the ledger asks for a newer lease"`
+	BackupUntil  time.Time `json:"backup_until" doc:"backup jobs run and are created before this instant, and before offline_until"`
+	RestoreUntil time.Time `json:"restore_until,omitzero" doc:"restore and archive jobs run before this instant; absent: always"`
+	RestoreLimit int       `json:"restore_limit,omitempty" example:"5" doc:"items per folder that a restore brings back; absent: all"`
+	OfflineUntil time.Time `json:"offline_until" doc:"from then on backup jobs wait for the licensing server"`
+	RefreshAt    time.Time `json:"refresh_at" doc:"by then whoever can reach the ledger asks for a newer lease"`
 }
 
-// License is a license in a lease.
-type License struct {
+// LeasedLicense is a license in a lease.
+type LeasedLicense struct {
 	ID     string    `json:"id" example:"01K9PZ3V5Q6W7X8Y9ZABCDEFGH"`
 	Type   string    `json:"license_type" example:"server"`
 	Status string    `json:"status" enum:"trial,paid"`

@@ -14,12 +14,12 @@
 //	  "status": "active",
 //	  "licenses": [{"id": "01K...", "license_type": "server", "status": "paid", "until": "2026-01-12T08:00:00Z"}],
 //	  "backup_until": "2026-01-12T08:00:00Z",  backup jobs run before it
-//	  "restore_until": null,                   restore and archive jobs run before it; null: always
 //	  "offline_until": "2026-01-12T08:00:00Z", how long the program can do without the ledger
 //	  "refresh_at": "2026-01-05T09:00:00Z"     by then a program that can reach the ledger asks for a newer one
 //	}
 //
-// The public keys are published as a JWK Set (RFC 7517, RFC 8037) at /.well-known/jwks.json; a key's id is its thumbprint
+// Where restores end or are limited, as in a trial without a key, there are restore_until and restore_limit too; where the
+// lease is of an annual key, key and users. The public keys are published as a JWK Set (RFC 7517, RFC 8037) at /.well-known/jwks.json; a key's id is its thumbprint
 // (RFC 7638). Any JWT library verifies a lease with them.
 //
 // # Judging

@@ -82,7 +82,7 @@ func Judge(c *Claims, now, seen time.Time) State {
 		at = seen
 	}
 	s := State{
-		Restore: c.RestoreUntil == nil || at.Before(*c.RestoreUntil), RestoreLimit: c.RestoreLimit,
+		Restore: c.RestoreUntil.IsZero() || at.Before(c.RestoreUntil), RestoreLimit: c.RestoreLimit,
 		BackupUntil: c.BackupUntil, OfflineUntil: c.OfflineUntil, RefreshAt: c.RefreshAt,
 	}
 	if c.OfflineUntil.Before(s.BackupUntil) {

@@ -38,7 +38,7 @@ func server() lease.Claims {
 	c := lease.Claims{Subject: "agent:pc-17", Provider: "acme", Status: lease.StatusActive}
 	c.Issue("01KGB000000000000000000000", issued, lease.DefaultOffline)
 	c.BackupUntil = c.OfflineUntil
-	c.Licenses = []lease.License{{ID: "01KE6DHC000000000000000001", Type: "server", Status: "paid", Until: c.BackupUntil}}
+	c.Licenses = []lease.LeasedLicense{{ID: "01KE6DHC000000000000000001", Type: "server", Status: "paid", Until: c.BackupUntil}}
 	return c
 }
 
@@ -234,7 +234,7 @@ func TestJudgeK11(t *testing.T) {
 	trial := func(left time.Duration) lease.Claims { // of an instance without key
 		c := server()
 		c.Subject, c.Status, c.Licenses = "instance:srv-1", lease.StatusTrial, nil
-		c.BackupUntil, c.RestoreUntil, c.RestoreLimit = after(left), new(after(left)), lease.TrialRestoreLimit
+		c.BackupUntil, c.RestoreUntil, c.RestoreLimit = after(left), after(left), lease.TrialRestoreLimit
 		if left <= 0 {
 			c.Status = lease.StatusExpired
 		}
@@ -299,7 +299,7 @@ func TestJudgeK11(t *testing.T) {
 // An endpoint's types end one by one.
 func TestJudgeTypes(t *testing.T) {
 	c := server()
-	c.Licenses = append(c.Licenses, lease.License{ID: "2", Type: "ms-sql", Status: "trial", Until: after(day)}, lease.License{ID: "3", Type: "server", Status: "paid", Until: after(2 * day)})
+	c.Licenses = append(c.Licenses, lease.LeasedLicense{ID: "2", Type: "ms-sql", Status: "trial", Until: after(day)}, lease.LeasedLicense{ID: "3", Type: "server", Status: "paid", Until: after(2 * day)})
 	for d, want := range map[time.Duration][]string{day - tick: {"ms-sql", "server"}, day: {"server"}} {
 		if got := lease.Judge(&c, after(d), issued).Types; !cmp.Equal(got, want) {
 			t.Errorf("after %s: %v", d, got)
@@ -315,7 +315,7 @@ func TestJudgeProperties(t *testing.T) {
 		at := rapid.Map(rapid.Int64Range(-40*int64(day/tick), 40*int64(day/tick)), func(n int64) time.Time { return after(time.Duration(n) * tick) })
 		c.BackupUntil = at.Draw(t, "backup_until")
 		if rapid.Bool().Draw(t, "limited") {
-			c.RestoreUntil = new(at.Draw(t, "restore_until"))
+			c.RestoreUntil = at.Draw(t, "restore_until")
 		}
 		c.Status = rapid.SampledFrom([]string{lease.StatusActive, lease.StatusTrial, lease.StatusExpired, lease.StatusSuspended}).Draw(t, "status")
 		now, seen := at.Draw(t, "now"), at.Draw(t, "seen")
@@ -324,7 +324,7 @@ func TestJudgeProperties(t *testing.T) {
 		if s.Backup && (!licensed || !now.Before(c.BackupUntil) || !now.Before(c.OfflineUntil) || !seen.Before(s.BackupUntil) || seen.Sub(now) > lease.ClockTolerance) {
 			t.Fatalf("backups run: %+v", s)
 		}
-		if !s.Restore && c.RestoreUntil == nil {
+		if !s.Restore && c.RestoreUntil.IsZero() {
 			t.Fatalf("no restore: %+v", s)
 		}
 		if s.Backup != (s.Reason == "") || s.Backup != (s.Mode == lease.Allowed) || s.Restore == (s.Mode == lease.Ended) {

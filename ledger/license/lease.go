@@ -27,11 +27,11 @@ func LeaseOfEndpoint(claims lease.Claims, account *Account, endpoint string, hel
 			}
 			continue
 		}
-		claims.Licenses = append(claims.Licenses, lease.License{ID: l.ID, Type: l.Type, Status: string(l.Status), Until: until})
+		claims.Licenses = append(claims.Licenses, lease.LeasedLicense{ID: l.ID, Type: l.Type, Status: string(l.Status), Until: until})
 	}
-	slices.SortFunc(claims.Licenses, func(a, b lease.License) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(claims.Licenses, func(a, b lease.LeasedLicense) int { return cmp.Compare(a.ID, b.ID) })
 	switch {
-	case slices.ContainsFunc(claims.Licenses, func(l lease.License) bool { return l.Status == string(events.Paid) }):
+	case slices.ContainsFunc(claims.Licenses, func(l lease.LeasedLicense) bool { return l.Status == string(events.Paid) }):
 		claims.Status = lease.StatusActive
 	case len(claims.Licenses) > 0:
 		claims.Status = lease.StatusTrial

@@ -34,7 +34,7 @@ func TestK11LeaseOfEndpoint(t *testing.T) {
 		if c.Status != status || !c.BackupUntil.Equal(until) || len(c.Licenses) != licenses || c.Subject != "agent:"+endpoint {
 			t.Errorf("%s: %s until %s, %d licenses; want %s until %s, %d", what, c.Status, c.BackupUntil, len(c.Licenses), status, until, licenses)
 		}
-		if c.RestoreUntil != nil || c.RestoreLimit != 0 || c.OfflineUntil != week() || c.RefreshAt != s.Now.Add(time.Hour) {
+		if !c.RestoreUntil.IsZero() || c.RestoreLimit != 0 || c.OfflineUntil != week() || c.RefreshAt != s.Now.Add(time.Hour) {
 			t.Errorf("%s: %+v", what, c)
 		}
 		allowed := s.Now.Before(until)

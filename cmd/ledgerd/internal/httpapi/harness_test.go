@@ -21,9 +21,11 @@ import (
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/cmd/ledgerd/internal/clock"
 	"licenseledger/cmd/ledgerd/internal/httpapi"
+	"licenseledger/cmd/ledgerd/internal/leasekeys"
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/lease"
 	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
 	"licenseledger/projections"
@@ -179,10 +181,12 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	must(err)
 	h.operator = strings.TrimSpace(string(token))
 
+	leases, err := leasekeys.Open(filepath.Join(dir, "keys"), lease.DefaultOffline, start)
+	must(err)
 	c := httpapi.Config{
 		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Clock: h.clock,
 		Mover: &clock.Clock{Submit: sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Log: h.stream.Open(), Time: h.clock, Test: h.clock, Logger: logger},
-		Auth:  verifier, Names: h.names, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
+		Auth:  verifier, Names: h.names, Leases: leases, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
 		Random: ledgertest.Entropy(1), Fresh: time.Minute, // however slow the machine is
 	}
 	for _, change := range adjust {

@@ -21,6 +21,7 @@ import (
 
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/cmd/ledgerd/internal/intake"
+	"licenseledger/cmd/ledgerd/internal/leasekeys"
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
@@ -47,6 +48,7 @@ type Config struct {
 	Mover    Mover // optional: only with a test clock
 	Auth     *auth.Verifier
 	Names    *names.Store
+	Leases   *leasekeys.Keys
 
 	Logger   *slog.Logger         // optional
 	Registry *prometheus.Registry // optional; others may have registered metrics of their own
@@ -69,7 +71,7 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Submit", c.Submit == nil}, {"Licenses", c.Licenses == nil}, {"Usage", c.Usage == nil}, {"Invoices", c.Invoices == nil},
-		{"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil},
+		{"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil}, {"Leases", c.Leases == nil},
 	} {
 		if needed.missing {
 			return errors.New("httpapi: the configuration has no " + needed.name)
@@ -129,7 +131,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	s.api = humago.New(s.mux, s.document())
 	for _, family := range []func(){
-		s.providers, s.companies, s.administrators, s.tokens, s.payments, s.endpoints, s.endpointChanges,
+		s.providers, s.companies, s.administrators, s.tokens, s.payments, s.endpoints, s.endpointChanges, s.leases,
 		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
 		s.usage, s.history, s.invoices, s.estimates, s.catalog, s.clock, s.outside,
 	} {

@@ -68,14 +68,14 @@ func TestRotationK11(t *testing.T) {
 	}
 	var leases []held
 	seen, before := make(map[string]bool), public(t, k, start)
-	for at := start; at.Before(start.Add(400 * day)); at = at.Add(7 * time.Hour) {
-		if at.Sub(start)%(126*time.Hour) == 0 {
+	for at := start; at.Before(start.Add(400 * day)); at = at.Add(23 * time.Hour) {
+		if at.Sub(start)%(138*time.Hour) == 0 {
 			k = open(t, dir, lease.DefaultOffline, at)
 		}
 		set := public(t, k, at)
 		text := signed(t, k, at)
 		if _, err := lease.Verify(text, before); err != nil {
-			t.Fatalf("%s: it is signed with a key that was not published 7 hours before: %v", at, err)
+			t.Fatalf("%s: it is signed with a key that was not published 23 hours before: %v", at, err)
 		}
 		before = set
 		leases = append(leases, held{text, at.Add(lease.DefaultOffline)})
