@@ -31,6 +31,12 @@ func asUsage(err error) error {
 	return &usageError{text: err.Error()}
 }
 
+// unverifiedError is something that does not verify.
+type unverifiedError struct{ err error }
+
+func (e *unverifiedError) Error() string { return e.err.Error() }
+func (e *unverifiedError) Unwrap() error { return e.err }
+
 // refusedError says that some of several things were refused; each was named when it happened.
 type refusedError struct{ text string }
 
@@ -80,6 +86,11 @@ func (c *cli) explain(cmd *cobra.Command, err error) complaint {
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		told.code = "refused"
+		return told
+	}
+	var unverified *unverifiedError
+	if errors.As(err, &unverified) {
+		told.code, told.exit = "unverified", exitFalse
 		return told
 	}
 	var call *api.CallError

@@ -21,6 +21,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1 // refused or failed
 	exitUsage  = 2
+	exitFalse  = 3 // something does not verify
 )
 
 const (
@@ -81,6 +82,7 @@ func (c *cli) root() *cobra.Command {
 		c.paymentCommands(),
 		c.endpointCommands(),
 		c.licenseCommands(),
+		c.leaseCommands(),
 		c.usageCommands(),
 		c.invoiceCommands(),
 		c.adjustmentCommand(),
@@ -127,6 +129,7 @@ type command struct {
 	long    string
 	example string
 	ledger  bool // it is about the whole ledger, not about one provider
+	offline bool // it needs no token
 	pace    pace
 	run     func(ctx context.Context, args []string) error
 }
@@ -150,7 +153,7 @@ func (c *cli) command(d command) *cobra.Command {
 	}
 	cmd.Flags().SortFlags = false
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := c.connect(!d.ledger); err != nil {
+		if err := c.connect(!d.ledger && !d.offline, !d.offline); err != nil {
 			return err
 		}
 		c.started = true
@@ -180,7 +183,7 @@ func (c *cli) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // connect checks what every call needs, before anything is sent.
-func (c *cli) connect(needsProvider bool) error {
+func (c *cli) connect(needsProvider, needsToken bool) error {
 	server, err := url.Parse(c.BaseURL)
 	if err != nil || (server.Scheme != "http" && server.Scheme != "https") || server.Host == "" {
 		return &usageError{text: "--server " + quoted(c.BaseURL) + " is not a URL like " + defaultServer}
@@ -188,7 +191,9 @@ func (c *cli) connect(needsProvider bool) error {
 	if needsProvider && c.provider == "" {
 		return &usageError{text: "which provider?", hint: "give --provider PROVIDER or set LEDGER_PROVIDER; ledgerctl provider list shows them"}
 	}
-	c.Token, err = c.token()
+	if needsToken {
+		c.Token, err = c.token()
+	}
 	return err
 }
 

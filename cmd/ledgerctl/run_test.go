@@ -165,7 +165,7 @@ func everyCommand() []struct{ args, expect string } {
 // Every command sends what the contract says; -o json prints the ledger's answer unchanged in meaning, -o csv rows that
 // programs can read, a table something for people.
 func TestEveryCommand(t *testing.T) {
-	tested := "changes\n" // see TestChanges
+	tested := "changes\nlease keys\nlease check\n" // see TestChanges, TestLeaseKeys and the session about leases
 	for _, row := range append(everyCommand(), moreCommands()...) {
 		args := strings.Fields(row.args)
 		tested += row.args + "\n"
