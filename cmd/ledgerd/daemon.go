@@ -295,7 +295,7 @@ func (d *daemon) openLeaseKeys(c config) (*leasekeys.Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return leasekeys.Open(filepath.Join(c.data, "keys"), c.offline, now)
+	return leasekeys.Open(filepath.Join(c.data, "keys", "leases"), c.offline, now)
 }
 
 // ready says why the ledger cannot serve, or nil.

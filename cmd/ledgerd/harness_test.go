@@ -384,8 +384,10 @@ func copyFolder(t testing.TB, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
 	err := os.CopyFS(to, os.DirFS(from))
-	if err == nil {
-		err = os.Chmod(filepath.Join(to, "operator.token"), 0o600) // a copy has other modes
+	secrets := []string{filepath.Join(to, "operator.token")}
+	keys := must(filepath.Glob(filepath.Join(to, "keys", "*", "*")))(t)
+	for _, secret := range append(secrets, keys...) {
+		err = errors.Join(err, os.Chmod(secret, 0o600)) // a copy has other modes
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@
 //	nats/            the stream: everything that is true
 //	views/*.db       what was computed from it; can be thrown away
 //	names.db         names of people and the secrets behind their pseudonyms; cannot
-//	keys/            the keys that sign leases; nobody has to rotate them (see internal/leasekeys)
+//	keys/leases/     the keys that sign leases; nobody has to rotate them (see internal/leasekeys)
 //	operator.token   the operator's token
 //
 // It starts in this order: server, stream, views, sequencer, doors, clock; and stops in the

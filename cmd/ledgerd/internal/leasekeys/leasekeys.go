@@ -1,6 +1,6 @@
 // Package leasekeys holds the keys that sign leases: files in the data folder, one per key.
 //
-//	keys, err := leasekeys.Open(filepath.Join(data, "keys"), lease.DefaultOffline, now)
+//	keys, err := leasekeys.Open(filepath.Join(data, "keys", "leases"), lease.DefaultOffline, now)
 //	claims.Issue(ledger, now, keys.Offline())
 //	text, err := keys.Sign(claims, now)
 //	set, err := keys.Public(now) // what /.well-known/jwks.json answers
@@ -76,7 +76,8 @@ func (k *Keys) open(now time.Time) error {
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return err
 	}
-	if err := syncFolder(filepath.Dir(k.dir)); err != nil {
+	above := filepath.Dir(k.dir)
+	if err := errors.Join(syncFolder(above), syncFolder(filepath.Dir(above))); err != nil {
 		return err
 	}
 	files, err := os.ReadDir(k.dir)
