@@ -63,7 +63,7 @@ func TestEndpointLeaseK11(t *testing.T) {
 
 	// The ledger is away, and comes back.
 	d.stop()
-	clock.Add((48*time.Hour).Milliseconds() - 1)
+	clock.Add((48 * time.Hour).Milliseconds() - 1)
 	a = open()
 	is("the last instant offline", a, lease.Allowed, "")
 	shut(a)
