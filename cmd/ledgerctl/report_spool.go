@@ -48,7 +48,9 @@ func (c *cli) printSpooled(a *agent.Agent) error {
 	if err != nil {
 		return err
 	}
+	readings := 0
 	for i, r := range refused {
+		readings += len(r.Readings)
 		told := reported{Agent: a.Agent, Spool: r.Spool, Seq: r.Number, Status: api.ReportRefused, Code: r.Problem.Code, Errors: r.Problem.Errors}
 		_, told.Detail = problemText(r.Problem)
 		if err := c.printReport(told, i == 0); err != nil {
@@ -59,7 +61,7 @@ func (c *cli) printSpooled(a *agent.Agent) error {
 		}
 	}
 	if len(refused) > 0 {
-		return &refusedError{fmt.Sprintf("%d readings", len(refused))}
+		return &refusedError{fmt.Sprintf("%d readings", readings)}
 	}
 	s := a.Status()
 	return c.printReport(reported{Agent: a.Agent, Spool: s.Spool, Seq: s.Next - 1, Status: api.ReportRecorded}, true)

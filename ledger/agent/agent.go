@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -135,6 +136,12 @@ func Open(dir string, o Options) (*Agent, error) {
 		a.spool, err = openSpool(filepath.Join(dir, "agent.db"), a.Agent, a.MaxBytes)
 	}
 	if err == nil {
+		// The file is there after a loss of power, too.
+		if err = errors.Join(syncFolder(dir), syncFolder(filepath.Dir(dir))); err != nil {
+			err = errors.Join(err, a.spool.close())
+		}
+	}
+	if err == nil {
 		if a.lease, err = openHolder(a.spool.db, a.Options.Leases, a.Options.Keys, a.Now); err != nil {
 			err = errors.Join(err, a.spool.close())
 		}
@@ -151,6 +158,17 @@ func Open(dir string, o Options) (*Agent, error) {
 		a.done.Go(a.refresh)
 	}
 	return a, nil
+}
+
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it has no such thing
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Close ends the agent: an attempt that is under way is given up. What was not sent is sent after the next Open.
@@ -198,6 +216,9 @@ func (a *Agent) Mark() string { return a.spool.marked() }
 // Flush returns nil when everything that was reported is in the ledger, or put aside as refused. It does not wait for
 // readings to gather, and cuts one pause short; then it waits until ctx ends.
 func (a *Agent) Flush(ctx context.Context) error {
+	if a.Transport == nil {
+		return errors.New("send what was reported: the agent's options have no Transport")
+	}
 	for {
 		empty := a.spool.hurry()
 		if empty == nil {
@@ -270,11 +291,11 @@ func (a *Agent) Status() Status {
 	return s
 }
 
-// Refused are readings that the ledger refused for good, oldest first. They stay until they are forgotten: report
-// them again when what was wrong has been put right, then forget them.
-func (a *Agent) Refused() ([]RefusedReading, error) { return a.spool.refusedReadings() }
+// Refused are readings that the ledger refused for good, by the report in which they were, oldest first. They stay until they
+// are forgotten: report them again when what was wrong has been put right, then forget them.
+func (a *Agent) Refused() ([]RefusedReport, error) { return a.spool.refusedReports() }
 
-// Forget drops refused readings, by their ids.
+// Forget drops refused readings, by the ids of their reports.
 func (a *Agent) Forget(ids ...uint64) error { return a.spool.forget(ids...) }
 
 // poke says something to whoever waits for it, once.

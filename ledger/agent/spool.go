@@ -22,7 +22,7 @@ import (
 var (
 	metaBucket     = []byte("meta")     // what there is one of; keys below
 	readingsBucket = []byte("readings") // n -> api.Reading, in the order in which they were reported
-	refusedBucket  = []byte("refused")  // n -> RefusedReading
+	refusedBucket  = []byte("refused")  // n -> RefusedReport
 
 	agentKey   = []byte("agent")   // text: whose folder it is
 	spoolKey   = []byte("spool")   // text: the spool's id
@@ -46,14 +46,14 @@ type sealed struct {
 	fresh bool   // this process has sealed it, and knows every attempt to send it
 }
 
-// RefusedReading is a reading that the ledger refused for good.
-type RefusedReading struct {
-	ID      uint64      `json:"-"` // by which Forget drops it
-	Reading api.Reading `json:"reading"`
-	// Spool and Number are of the report in which it was, which was given up.
+// RefusedReport are the readings of a report that the ledger refused for good.
+type RefusedReport struct {
+	ID       uint64        `json:"-"` // by which Forget drops it
+	Readings []api.Reading `json:"readings"`
+	// Spool and Number are of the report, which was given up.
 	Spool  string `json:"spool"`
 	Number uint64 `json:"number"`
-	// Problem is what the ledger said about it.
+	// Problem is what the ledger said.
 	Problem *api.Problem `json:"problem"`
 }
 
@@ -68,7 +68,7 @@ type spool struct {
 	number  uint64
 	mark    string
 	waiting int // readings in the readings bucket
-	refused int
+	refused int // readings in the refused bucket
 	bytes   int64
 	since   time.Time // when the first of the waiting readings came; zero: before this process
 	hurried bool      // whoever waits does not want readings to gather
@@ -117,17 +117,28 @@ func (s *spool) load(tx *bbolt.Tx) error {
 		}
 		s.bytes += int64(len(b))
 	}
-	for name, n := range map[string]*int{string(readingsBucket): &s.waiting, string(refusedBucket): &s.refused} {
-		err := tx.Bucket([]byte(name)).ForEach(func(k, v []byte) error {
-			*n++
-			s.bytes += size(k, v)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	err := tx.Bucket(readingsBucket).ForEach(func(k, v []byte) error {
+		s.waiting++
+		s.bytes += size(k, v)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	return tx.Bucket(refusedBucket).ForEach(func(k, v []byte) error {
+		r, err := readRefused(k, v)
+		s.refused += len(r.Readings)
+		s.bytes += size(k, v)
+		return err
+	})
+}
+
+func readRefused(k, v []byte) (RefusedReport, error) {
+	r := RefusedReport{ID: binary.BigEndian.Uint64(k)}
+	if err := json.Unmarshal(v, &r); err != nil {
+		return r, fmt.Errorf("read a report that was refused: %w", err)
+	}
+	return r, nil
 }
 
 func size(k, v []byte) int64 { return int64(len(k) + len(v)) }
@@ -310,22 +321,20 @@ func (s *spool) setAside(now time.Time) error {
 func (s *spool) divide(tx *bbolt.Tx, given *sealed, now time.Time) error {
 	good, bad := blame(given.Readings, given.Refused, now)
 	b := tx.Bucket(refusedBucket)
-	for _, r := range bad {
-		n, err := b.NextSequence()
-		if err != nil {
-			return err
-		}
-		value, err := json.Marshal(RefusedReading{Reading: r, Spool: given.spool, Number: given.Number, Problem: given.Refused})
-		if err != nil {
-			return err
-		}
-		k := key(n)
-		if err := b.Put(k, value); err != nil {
-			return err
-		}
-		s.refused++
-		s.bytes += size(k, value)
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
 	}
+	value, err := json.Marshal(RefusedReport{Readings: bad, Spool: given.spool, Number: given.Number, Problem: given.Refused})
+	if err != nil {
+		return err
+	}
+	k := key(n)
+	if err := b.Put(k, value); err != nil {
+		return err
+	}
+	s.refused += len(bad)
+	s.bytes += size(k, value)
 	return s.append(tx, good)
 }
 
@@ -379,11 +388,10 @@ func (s *spool) status() Status {
 	return st
 }
 
-func (s *spool) refusedReadings() (all []RefusedReading, err error) {
+func (s *spool) refusedReports() (all []RefusedReport, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(refusedBucket).ForEach(func(k, v []byte) error {
-			r := RefusedReading{ID: binary.BigEndian.Uint64(k)}
-			err := json.Unmarshal(v, &r)
+			r, err := readRefused(k, v)
 			all = append(all, r)
 			return err
 		})
@@ -392,7 +400,7 @@ func (s *spool) refusedReadings() (all []RefusedReading, err error) {
 		err = ErrClosed
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read what was refused: %w", err)
+		return nil, err
 	}
 	return all, nil
 }
@@ -406,7 +414,11 @@ func (s *spool) forget(ids ...uint64) error {
 			if v == nil {
 				continue
 			}
-			after.refused--
+			r, err := readRefused(k, v)
+			if err != nil {
+				return err
+			}
+			after.refused -= len(r.Readings)
 			after.bytes -= size(k, v)
 			if err := b.Delete(k); err != nil {
 				return err
