@@ -118,12 +118,14 @@ func TestReopenedU2(t *testing.T) {
 		if err := a.Report(named(3)); !errors.Is(err, agent.ErrClosed) {
 			t.Errorf("closed: %v", err)
 		}
-		ledger.fail(nil, nil)
 		<-time.After(60 * 24 * time.Hour) // weeks offline
 		a = open(t, dir, o)
 		if s := a.Status(); s.Spool != was.Spool || s.Waiting != 1 || a.Mark() != "job 2" {
 			t.Errorf("%+v, before it %+v", s, was)
 		}
+		shut(t, a)
+		ledger.fail(nil, nil)
+		a = open(t, dir, o)
 		synctest.Wait()
 		ledger.whole(t, 3) // what waits from before does not gather
 		if err := a.ReportMarked("job 3"); err != nil || a.Mark() != "job 3" {

@@ -31,7 +31,6 @@ func TestRefreshedWithinTheHourK11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice()
 		a := open(t, t.TempDir(), agent.Options{Leases: o.leases()})
-		is(t, "not yet fetched", a, lease.Suspended, lease.NoLease)
 		synctest.Wait()
 		is(t, "fetched", a, lease.Allowed, "")
 		for range 40 {
@@ -213,12 +212,16 @@ func TestLeaseKeysK11(t *testing.T) {
 		a = open(t, dir, agent.Options{Leases: o.leases()})
 		is(t, "opened again, offline", a, lease.Allowed, "")
 		shut(t, a)
-		pinned := agent.Options{Leases: o.leases(), Keys: lease.NewKeySet(signingKey(3).Public())}
+		pinned := agent.Options{Keys: lease.NewKeySet(signingKey(3).Public())}
 		a = open(t, dir, pinned)
 		is(t, "keys that others may not replace", a, lease.Suspended, lease.NoLease)
 		if !errors.Is(a.Status().LeaseErr, lease.ErrUnverified) {
 			t.Error(a.Status().LeaseErr)
 		}
+		shut(t, a)
+		pinned.Leases = o.leases()
+		a = open(t, dir, pinned)
+		synctest.Wait() // its own attempt fails
 		o.set(func(o *office) { o.err, o.publish, o.key = nil, []byte{1, 2, 3, 4}, 4 })
 		if err := a.Refresh(t.Context()); !errors.Is(err, lease.ErrUnknownKey) {
 			t.Errorf("published and not pinned: %v", err)
