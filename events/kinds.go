@@ -11,6 +11,7 @@ var kinds = [...]func() Data{
 	func() Data { return new(LedgerOpened) },
 	func() Data { return new(CatalogPublished) },
 	func() Data { return new(ClockMoved) },
+	func() Data { return new(CheckpointSigned) },
 
 	func() Data { return new(ProviderSet) },
 	func() Data { return new(PaymentMethodSet) },

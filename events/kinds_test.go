@@ -33,7 +33,7 @@ func sampleEntries(kind string) []events.Entry {
 			continue
 		}
 		provider := "acme"
-		if family, _, _ := strings.Cut(kind, "."); slices.Contains([]string{"ledger", "catalog", "clock"}, family) {
+		if family, _, _ := strings.Cut(kind, "."); slices.Contains([]string{"ledger", "catalog", "clock", "checkpoint"}, family) {
 			provider = ""
 		}
 		e := eventstest.Entry(uint64(len(entries)), eventstest.Time("2026-03-11T04:00:00Z"), provider, ev.Data)

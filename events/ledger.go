@@ -20,6 +20,13 @@ type ClockMoved struct {
 	To time.Time `json:"to"`
 }
 
+// CheckpointSigned keeps a signed checkpoint of the log's Merkle tree in the log itself, once a day. The note says the size, the root
+// and whose signature it is; the tree of every later history must agree with it.
+type CheckpointSigned struct {
+	Size uint64 `json:"size"` // number of entries that it covers
+	Note string `json:"note"` // as C2SP tlog-checkpoint has it
+}
+
 // Kind is "ledger.opened.v1".
 func (*LedgerOpened) Kind() string { return "ledger.opened.v1" }
 
@@ -28,3 +35,6 @@ func (*CatalogPublished) Kind() string { return "catalog.published.v1" }
 
 // Kind is "clock.moved.v1".
 func (*ClockMoved) Kind() string { return "clock.moved.v1" }
+
+// Kind is "checkpoint.signed.v1".
+func (*CheckpointSigned) Kind() string { return "checkpoint.signed.v1" }

@@ -54,8 +54,10 @@ type System struct {
 	Ledger    string // its id; empty before entry 0
 	TestClock bool
 	Catalogs  catalog.Book
-	Time      time.Time // of the last entry of any provider
-	Next      uint64    // the number of the next entry
+	// Checkpoint is the last one that was recorded.
+	Checkpoint license.Checkpointed
+	Time       time.Time // of the last entry of any provider
+	Next       uint64    // the number of the next entry
 }
 
 // Apply folds an entry of any provider into the ledger's state.
@@ -69,8 +71,11 @@ func (s *System) Apply(e *events.Entry) {
 		case *events.LedgerOpened:
 			s.Ledger, s.TestClock = d.Ledger, d.TestClock
 			s.Catalogs = s.Catalogs.Publish(d.Catalog, e.Number)
+			s.Checkpoint = license.Checkpointed{Day: events.DateOf(e.Time), Entry: e.Number}
 		case *events.CatalogPublished:
 			s.Catalogs = s.Catalogs.Publish(d.Catalog, e.Number)
+		case *events.CheckpointSigned:
+			s.Checkpoint = license.Checkpointed{Day: events.DateOf(e.Time), Entry: e.Number}
 		}
 	}
 }

@@ -25,7 +25,10 @@ func (q *Sequencer) decide(r *request) {
 	if now.Before(q.sys.Time) {
 		now = q.sys.Time
 	}
-	f := license.Facts{Provider: r.Provider, Now: now, Catalogs: q.sys.Catalogs, IDs: events.NewIDs(r.Seed, now), Opened: q.sys.Ledger != "", NoBuy: r.NoBuy}
+	f := license.Facts{
+		Provider: r.Provider, Now: now, Catalogs: q.sys.Catalogs, IDs: events.NewIDs(r.Seed, now),
+		Opened: q.sys.Ledger != "", Checkpoint: q.sys.Checkpoint, NoBuy: r.NoBuy,
+	}
 	if _, opens := r.Body.(license.Open); !opens && !f.Opened {
 		q.reply(r, answer{err: fmt.Errorf("%w: the ledger is not open yet", ErrUnavailable)})
 		return

@@ -47,5 +47,9 @@
 // Transactions are fsynced. They hold whole records, many of them while a view
 // catches up. When nothing more is queued a view commits at most every 50 ms, less often
 // (but every half second) where commits take long, so that they stay a tenth of the work;
-// and at once when somebody waits in [Store.Wait] for what it has applied.
+// and at once when somebody waits in [Store.Wait] for what it has applied. A view whose commits are dear says so itself ([Pacer]).
+//
+// # Bytes
+//
+// Views see decoded entries. One that needs the bytes as they were appended has batches that are a [Recorder].
 package projections

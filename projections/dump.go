@@ -25,27 +25,32 @@ import (
 // [MetaBucket] is left out: it says how the view got there. It holds a read
 // transaction all the while, so w should be a file or a hash.
 func Dump(s *Store, w io.Writer) (next uint64, err error) {
-	out := bufio.NewWriterSize(w, 1<<16)
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		p, err := readPosition(tx)
 		if err != nil {
 			return err
 		}
 		next = p.Next
-		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-			if string(name) == MetaBucket {
-				return nil
-			}
-			return dumpBucket(out, quoted(nil, name), b)
-		})
+		return dump(tx, w)
 	})
-	if err == nil {
-		err = out.Flush()
-	}
 	if err != nil {
 		return 0, fmt.Errorf("dump view %s: %w", s.name, err)
 	}
 	return next, nil
+}
+
+func dump(tx *bbolt.Tx, w io.Writer) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if string(name) == MetaBucket {
+			return nil
+		}
+		return dumpBucket(out, quoted(nil, name), b)
+	})
+	if err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 // DumpHash is the SHA-256 of what [Dump] writes, and the number of the next entry.

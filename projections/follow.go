@@ -119,8 +119,9 @@ type view struct {
 	wake   chan struct{} // a record was queued
 	room   chan struct{} // a record was taken; for the private reader
 
-	reported time.Time // the last progress
-	upTo     uint64    // the last sequence that was queued when the transaction began; for the view's goroutine
+	every    time.Duration // between commits, at least, while nobody waits
+	reported time.Time     // the last progress
+	upTo     uint64        // the last sequence that was queued when the transaction began; for the view's goroutine
 
 	// Guarded by follower.mu.
 	queue  []*record
@@ -149,7 +150,10 @@ func (f *follower) run(ctx context.Context, stores []*Store) error {
 			f.stopped(s, reason)
 			continue
 		}
-		v := &view{s: s, t: newTransaction(s), wake: make(chan struct{}, 1), room: make(chan struct{}, 1), reported: time.Now()}
+		v := &view{s: s, t: newTransaction(s), wake: make(chan struct{}, 1), room: make(chan struct{}, 1), every: commitEvery, reported: time.Now()}
+		if p, ok := s.view.(Pacer); ok {
+			v.every = p.Pace()
+		}
 		v.ctx, v.cancel = context.WithCancel(ctx)
 		defer v.cancel()
 		s.tail.Store(start.tail)
@@ -517,7 +521,7 @@ func (f *follower) apply(v *view) error {
 		}
 		var due <-chan time.Time
 		if t.open() {
-			left := pace(t.took) - time.Since(t.committed)
+			left := pace(v.every, t.took) - time.Since(t.committed)
 			if left <= 0 || v.s.wanted(t.pos.Next) {
 				if err := f.commit(v); err != nil {
 					return err
@@ -537,10 +541,10 @@ func (f *follower) apply(v *view) error {
 	return f.commit(v)
 }
 
-// pace is how long records gather, since the last commit, when nobody waits for them: so long that commits, of which the
-// last one took so long, are a tenth of a view's work and of the disk's.
-func pace(took time.Duration) time.Duration {
-	return min(max(commitEvery, 9*took), maxTxAge)
+// pace is how long records gather, since the last commit, when nobody waits for them: at least every, and so long that commits, of
+// which the last one took so long, are a tenth of a view's work and of the disk's.
+func pace(every, took time.Duration) time.Duration {
+	return min(max(every, 9*took), maxTxAge)
 }
 
 func (f *follower) commit(v *view) error {

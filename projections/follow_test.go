@@ -66,6 +66,55 @@ func TestViewsWithoutUsage(t *testing.T) {
 	}
 }
 
+// A batch that wants the bytes gets each record before its entries, whatever else it asks for.
+func TestBatchesTakeRecords(t *testing.T) {
+	src := source(40, 3, 1, 8)
+	var seen []string
+	v := &rows{
+		noUsage: true, // entries come without their events, records as they are
+		onRecord: func(r *events.Record) error {
+			seen = append(seen, fmt.Sprintf("%d: %s", r.First, r.Body))
+			return nil
+		},
+	}
+	next := uint64(0)
+	v.onApply = func(e *events.Entry) error {
+		if len(seen) == 0 || e.Number != next {
+			return fmt.Errorf("entry %d comes where %d belongs, after %d records", e.Number, next, len(seen))
+		}
+		last := src.Records()[len(seen)-1]
+		if e.Number < last.First || e.Number >= last.First+uint64(strings.Count(string(last.Body), "\n")) {
+			return fmt.Errorf("entry %d comes with the record of entry %d", e.Number, last.First)
+		}
+		next++
+		return nil
+	}
+	dir := viewtest.TempDir(t)
+	s := open(t, dir, v)
+	follow(t, src, projections.Options{}, s)
+	wait(t, s, 39)
+	var want []string
+	for _, r := range src.Records() {
+		want = append(want, fmt.Sprintf("%d: %s", r.First, r.Body))
+	}
+	if fmt.Sprint(seen) != fmt.Sprint(want) {
+		t.Errorf("records %q, want %q", seen, want)
+	}
+
+	failing := open(t, viewtest.TempDir(t), &rows{onRecord: func(r *events.Record) error {
+		if r.First >= 20 {
+			return errPoison
+		}
+		return nil
+	}})
+	follow(t, src, projections.Options{}, failing)
+	err := failing.Wait(t.Context(), 39)
+	var stopped *projections.StoppedError
+	if !errors.As(err, &stopped) || !errors.Is(err, errPoison) {
+		t.Errorf("a record that is not taken gave %v", err)
+	}
+}
+
 func TestViewsStartWhereTheyStand(t *testing.T) {
 	dir, src := viewtest.TempDir(t), source(50, 2)
 	v := []*rows{{name: "a"}, {name: "b"}, {name: "c"}}
@@ -347,27 +396,32 @@ func TestCommits(t *testing.T) {
 		name    string
 		waiting string        // in Wait, once the entries are appended or only once they are applied
 		takes   time.Duration // each commit
+		pace    time.Duration
 		steps   []step
 		want    []time.Duration // when commits happen
 	}{
-		{"at once when nothing was committed lately", "", 0, []step{{0, 1}, {time.Second, 1}}, []time.Duration{0, time.Second}},
-		{"at most every 50 ms", "", 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {100 * time.Millisecond, 1}},
+		{"at once when nothing was committed lately", "", 0, 0, []step{{0, 1}, {time.Second, 1}}, []time.Duration{0, time.Second}},
+		{"at most every 50 ms", "", 0, 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}, {100 * time.Millisecond, 1}},
 			[]time.Duration{0, 50 * time.Millisecond, 130 * time.Millisecond}},
-		{"a tenth of the time when they take long", "", 20 * time.Millisecond, []step{{0, 1}, {30 * time.Millisecond, 1}, {30 * time.Millisecond, 1}, {300 * time.Millisecond, 1}},
+		{"a tenth of the time when they take long", "", 20 * time.Millisecond, 0, []step{{0, 1}, {30 * time.Millisecond, 1}, {30 * time.Millisecond, 1}, {300 * time.Millisecond, 1}},
 			[]time.Duration{20 * time.Millisecond, 220 * time.Millisecond, 420 * time.Millisecond}},
-		{"every half second at least", "", 200 * time.Millisecond, []step{{0, 1}, {210 * time.Millisecond, 1}},
+		{"every half second at least", "", 200 * time.Millisecond, 0, []step{{0, 1}, {210 * time.Millisecond, 1}},
 			[]time.Duration{200 * time.Millisecond, 900 * time.Millisecond}},
-		{"at once when somebody begins to wait", "applied", 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
+		{"at once when somebody begins to wait", "applied", 0, 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
 			[]time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond}},
-		{"at once when somebody waits", "appended", 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
+		{"at once when somebody waits", "appended", 0, 0, []step{{0, 1}, {10 * time.Millisecond, 1}, {10 * time.Millisecond, 1}},
 			[]time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond}},
-		{"not while idle", "", 0, []step{{0, 1}, {time.Hour, 0}}, []time.Duration{0}},
+		{"at the view's own pace", "", 0, 300 * time.Millisecond, []step{{0, 1}, {60 * time.Millisecond, 1}, {60 * time.Millisecond, 1}, {400 * time.Millisecond, 1}},
+			[]time.Duration{0, 300 * time.Millisecond, 600 * time.Millisecond}},
+		{"every half second at least, whatever the view's pace", "", 0, time.Hour, []step{{0, 1}, {60 * time.Millisecond, 1}}, []time.Duration{0, 500 * time.Millisecond}},
+		{"not while idle", "", 0, 0, []step{{0, 1}, {time.Hour, 0}}, []time.Duration{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
 				var got []time.Duration
 				v := &rows{
+					pace:    c.pace,
 					onFlush: func() error { time.Sleep(c.takes); return nil }, // the bubble's clock
 					onDone: func(committed bool) {
 						if committed {

@@ -27,11 +27,13 @@ type rows struct {
 	name    string
 	noUsage bool
 	format  int
+	pace    time.Duration
 	// The hooks may be nil.
-	onApply func(*events.Entry) error
-	onBegin func() error
-	onFlush func() error
-	onDone  func(committed bool)
+	onRecord func(*events.Record) error
+	onApply  func(*events.Entry) error
+	onBegin  func() error
+	onFlush  func() error
+	onDone   func(committed bool)
 }
 
 func (v *rows) Name() string {
@@ -42,6 +44,9 @@ func (v *rows) Name() string {
 }
 func (v *rows) Usage() bool { return !v.noUsage }
 func (v *rows) Format() int { return max(v.format, 1) }
+
+// Pace is as that of a view that says nothing, unless it is set.
+func (v *rows) Pace() time.Duration { return max(v.pace, 50*time.Millisecond) }
 
 func (v *rows) Begin(tx *bbolt.Tx) (projections.Batch, error) {
 	if v.onBegin != nil {
@@ -57,6 +62,13 @@ type rowsBatch struct {
 	v    *rows
 	b    *bbolt.Bucket
 	held []*events.Entry
+}
+
+func (b *rowsBatch) Record(r *events.Record) error {
+	if b.v.onRecord != nil {
+		return b.v.onRecord(r)
+	}
+	return nil
 }
 
 func (b *rowsBatch) Apply(e *events.Entry) error {

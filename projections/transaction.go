@@ -162,6 +162,11 @@ func (t *transaction) begin() error {
 }
 
 func (t *transaction) hand(r *record) error {
+	if b, ok := t.batch.(Recorder); ok {
+		if err := b.Record(&r.Record); err != nil {
+			return fmt.Errorf("take record %s: %w", r.ID, err)
+		}
+	}
 	if t.s.view.Usage() {
 		for i := range r.entries {
 			if err := t.batch.Apply(&r.entries[i]); err != nil {

@@ -12,7 +12,7 @@ func (c *cli) endpointInstall() *cobra.Command {
 	var body api.EndpointInstall
 	var o api.ChangeOptions
 	cmd := c.command(command{
-		use:   "install --endpoint ENDPOINT --company COMPANY --license-type TYPE [flags]",
+		use:   "install --endpoint ENDPOINT [flags]",
 		short: "Tell that the agent was installed",
 		long: `Tell that the backup agent was installed on a machine: the first time its trial of
 the type begins. After the trial it answers the license in force; where there is none,
@@ -26,7 +26,10 @@ allocate one. Installed again, name and sockets change.`,
 				return err
 			}
 			text := outcome(o.DryRun, answer.Receipt, answer.Preview)
-			if answer.License == nil {
+			switch {
+			case answer.License == nil && body.LicenseType == "":
+				return c.printChange(answer, licenseGrid(), text)
+			case answer.License == nil:
 				return c.printChange(answer, licenseGrid(), text+"; no license serves it: license allocate gives it one")
 			}
 			return c.printChange(answer, licenseGrid(*answer.License), text)
@@ -38,7 +41,7 @@ allocate one. Installed again, name and sockets change.`,
 	flags.StringVar(&body.LicenseType, "license-type", "", "`TYPE` of license that the agent needs")
 	flags.StringVar(&body.Name, "name", "", "`NAME` for display")
 	flags.IntVar(&body.Sockets, "sockets", 0, "`NUMBER` of sockets of a virtualization host")
-	required(cmd, "endpoint", "company", "license-type")
+	required(cmd, "endpoint")
 	changeFlags(cmd, &o)
 	return cmd
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/lease"
+	"licenseledger/ledger/proof"
 )
 
 // usageError is a command line or an input file that cannot be meant. Nothing was sent.
@@ -30,12 +32,6 @@ func asUsage(err error) error {
 	}
 	return &usageError{text: err.Error()}
 }
-
-// unverifiedError is something that does not verify.
-type unverifiedError struct{ err error }
-
-func (e *unverifiedError) Error() string { return e.err.Error() }
-func (e *unverifiedError) Unwrap() error { return e.err }
 
 // refusedError says that some of several things were refused; each was named when it happened.
 type refusedError struct{ text string }
@@ -88,11 +84,6 @@ func (c *cli) explain(cmd *cobra.Command, err error) complaint {
 		told.code = "refused"
 		return told
 	}
-	var unverified *unverifiedError
-	if errors.As(err, &unverified) {
-		told.code, told.exit = "unverified", exitFalse
-		return told
-	}
 	var call *api.CallError
 	if errors.As(err, &call) {
 		told.message = call.Err.Error()
@@ -100,6 +91,8 @@ func (c *cli) explain(cmd *cobra.Command, err error) complaint {
 	var problem *api.Problem
 	var broken *net.OpError
 	switch {
+	case proof.Tampered(err), errors.Is(err, lease.ErrUnverified):
+		told.code, told.exit, told.message = "unverified", exitUnverified, err.Error()
 	case errors.As(err, &problem):
 		told.problem(cmd, problem)
 	case errors.As(err, &broken) && broken.Op == "dial":

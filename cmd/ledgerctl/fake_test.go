@@ -153,7 +153,7 @@ func (x exchange) check(r *http.Request) error {
 // checkKey: every change has a key, but dry runs, estimates and usage reports, which have numbers, need none.
 func (x exchange) checkKey(r *http.Request) error {
 	key := r.Header.Get("Idempotency-Key")
-	needless := r.Method == "GET" || strings.HasSuffix(r.URL.Path, "/usage") || strings.HasSuffix(r.URL.Path, "/estimate") || r.URL.Query().Get("dry_run") == "true"
+	needless := r.Method == "GET" || strings.HasSuffix(r.URL.Path, "/usage") || strings.HasSuffix(r.URL.Path, "/estimate") || strings.HasSuffix(r.URL.Path, "/what-if") || r.URL.Query().Get("dry_run") == "true"
 	switch {
 	case x.key != "" && key != x.key:
 		return fmt.Errorf("Idempotency-Key %q, expected %q", key, x.key)

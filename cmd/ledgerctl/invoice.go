@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) invoiceCommands() *cobra.Command {
-	return c.family("invoice", "Statements of months, and prepaid invoices", c.invoiceList(), c.invoiceShow())
+	return c.family("invoice", "Statements of months, and prepaid invoices", c.invoiceList(), c.invoiceShow(), c.invoiceExplain())
 }
 
 func (c *cli) invoiceList() *cobra.Command {

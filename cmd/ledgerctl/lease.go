@@ -115,7 +115,7 @@ not verify ends with exit code 3.`,
 			}
 			claims, err := lease.Verify(text, keys)
 			if err != nil {
-				return &unverifiedError{err}
+				return err
 			}
 			at, err := now.Time()
 			if err == nil && at.IsZero() {

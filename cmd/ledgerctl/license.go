@@ -15,7 +15,7 @@ import (
 func (c *cli) licenseCommands() *cobra.Command {
 	return c.family("license", "Monthly licenses: buy, hand out, release, list",
 		c.licenseBuy(), c.licenseList(), c.licenseShow(), c.licenseAllocate(), c.licenseUnassign(), c.licenseChange(), c.licenseRelease(),
-		c.licenseRenew(), c.licenseAutoRenew(), c.licenseGroup(), c.licenseCounters())
+		c.licenseRenew(), c.licenseAutoRenew(), c.licenseGroup(), c.licenseCounters(), c.licenseExplain())
 }
 
 func (c *cli) licenseBuy() *cobra.Command {

@@ -18,10 +18,10 @@ import (
 
 // Exit codes.
 const (
-	exitDone   = 0
-	exitFailed = 1 // refused or failed
-	exitUsage  = 2
-	exitFalse  = 3 // something does not verify
+	exitDone       = 0
+	exitFailed     = 1 // refused or failed
+	exitUsage      = 2
+	exitUnverified = 3 // something does not verify
 )
 
 const (
@@ -87,9 +87,12 @@ func (c *cli) root() *cobra.Command {
 		c.invoiceCommands(),
 		c.adjustmentCommand(),
 		c.nextPaymentCommand(),
+		c.eraseCommand(),
 		c.estimateCommand(),
+		c.whatIfCommand(),
 		c.noticesCommand(),
 		c.changesCommand(),
+		c.auditCommands(),
 		c.catalogCommands(),
 		c.clockCommands(),
 	)
@@ -129,7 +132,7 @@ type command struct {
 	long    string
 	example string
 	ledger  bool // it is about the whole ledger, not about one provider
-	offline bool // it needs no token
+	offline bool // it needs no ledger, or finds out itself whether it does
 	pace    pace
 	run     func(ctx context.Context, args []string) error
 }
@@ -153,8 +156,10 @@ func (c *cli) command(d command) *cobra.Command {
 	}
 	cmd.Flags().SortFlags = false
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := c.connect(!d.ledger && !d.offline, !d.offline); err != nil {
-			return err
+		if !d.offline {
+			if err := c.connect(!d.ledger); err != nil {
+				return err
+			}
 		}
 		c.started = true
 		ctx := context.Background()
@@ -183,7 +188,7 @@ func (c *cli) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // connect checks what every call needs, before anything is sent.
-func (c *cli) connect(needsProvider, needsToken bool) error {
+func (c *cli) connect(needsProvider bool) error {
 	server, err := url.Parse(c.BaseURL)
 	if err != nil || (server.Scheme != "http" && server.Scheme != "https") || server.Host == "" {
 		return &usageError{text: "--server " + quoted(c.BaseURL) + " is not a URL like " + defaultServer}
@@ -191,9 +196,7 @@ func (c *cli) connect(needsProvider, needsToken bool) error {
 	if needsProvider && c.provider == "" {
 		return &usageError{text: "which provider?", hint: "give --provider PROVIDER or set LEDGER_PROVIDER; ledgerctl provider list shows them"}
 	}
-	if needsToken {
-		c.Token, err = c.token()
-	}
+	c.Token, err = c.token()
 	return err
 }
 

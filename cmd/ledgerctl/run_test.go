@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -165,8 +166,9 @@ func everyCommand() []struct{ args, expect string } {
 // Every command sends what the contract says; -o json prints the ledger's answer unchanged in meaning, -o csv rows that
 // programs can read, a table something for people.
 func TestEveryCommand(t *testing.T) {
-	tested := "changes\nlease keys\nlease check\n" // see TestChanges, TestLeaseKeys and the session about leases
-	for _, row := range append(everyCommand(), moreCommands()...) {
+	// See TestChanges, TestAudit..., TestLeaseKeys and the session about leases.
+	tested := "changes\nlease keys\nlease check\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
+	for _, row := range slices.Concat(everyCommand(), moreCommands(), explainCommands()) {
 		args := strings.Fields(row.args)
 		tested += row.args + "\n"
 		t.Run(row.args, func(t *testing.T) {

@@ -123,8 +123,9 @@ func TestKilled(t *testing.T) {
 	seen := map[string]account{"acme": accountOf(t, c, "acme"), "umbrella": accountOf(t, c, "umbrella")}
 	last.stop()
 
-	_, entries := readLog(t, dir)
+	records, entries := readLog(t, dir)
 	l.check(entries, false)
+	verifyTiles(t, dir, records)
 	for provider, got := range seen {
 		if d := cmp.Diff(recount(entries, provider), got); d != "" {
 			t.Errorf("what the ledger shows of %s is not what its log says (- log, + shown):\n%s", provider, d)
@@ -141,6 +142,7 @@ func TestKilled(t *testing.T) {
 	}
 	rebuilt.stop()
 	sameDumps(t, "built again", dumps(t, dir), live)
+	verifyTiles(t, dir, records)
 }
 
 // account is what a ledger shows of a provider.

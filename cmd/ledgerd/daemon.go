@@ -22,9 +22,11 @@ import (
 	"licenseledger/events"
 	"licenseledger/ledger"
 	"licenseledger/ledger/license"
+	"licenseledger/ledger/proof"
 	"licenseledger/ledger/stream"
 	"licenseledger/ledger/stream/natsd"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
 	"licenseledger/projections/usage"
@@ -39,6 +41,7 @@ type daemon struct {
 	licenses  *projections.Store
 	usage     *projections.Store
 	invoices  *projections.Store
+	audit     *projections.Store
 	sequencer *ledger.Sequencer
 	time      ledger.Clock
 	clock     *clock.Clock
@@ -124,11 +127,17 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 	return err
 }
 
-// viewsHaveSeen says whether a data folder holds views that have applied something. (One whose first start was killed has files
+// viewsHaveSeen says whether a data folder holds views that have applied something, or audit tiles. (One whose first start was killed has files
 // without a row.)
 func viewsHaveSeen(data string) (bool, error) {
-	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New()} {
-		dir := filepath.Join(data, "views")
+	dir := filepath.Join(data, "views")
+	switch _, err := audit.Folder(dir).Checkpoint(context.Background()); {
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, proof.ErrNoTile):
+		return false, err
+	}
+	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(signing(data))} {
 		if _, err := os.Stat(filepath.Join(dir, v.Name()+".db")); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -153,10 +162,13 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the views' folder: %w", err)
 	}
+	if err := checkSigning(ctx, c.data); err != nil {
+		return err
+	}
 	for _, v := range []struct {
 		store **projections.Store
 		view  projections.View
-	}{{&d.licenses, licenses.New()}, {&d.usage, usage.View{}}, {&d.invoices, invoices.New()}} {
+	}{{&d.licenses, licenses.New()}, {&d.usage, usage.View{}}, {&d.invoices, invoices.New()}, {&d.audit, audit.New(signing(c.data))}} {
 		store, err := projections.Open(dir, v.view)
 		if err != nil {
 			return err
@@ -239,7 +251,7 @@ func (d *daemon) place(c config) string {
 }
 
 func (d *daemon) stores() []*projections.Store {
-	return []*projections.Store{d.licenses, d.usage, d.invoices}
+	return []*projections.Store{d.licenses, d.usage, d.invoices, d.audit}
 }
 
 func (d *daemon) openSequencer(ctx context.Context, c config) error {
@@ -285,7 +297,14 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 	if err := d.licenses.Wait(ctx, receipt.Entry); err != nil {
 		return err
 	}
-	d.clock = &clock.Clock{Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Log: d.log, Time: d.time, Test: test, Logger: d.logger}
+	// With its first entry the key is made that callers ask for. A view that has stopped has said so.
+	if err := d.audit.Wait(ctx, receipt.Entry); err != nil && d.audit.Err() == nil {
+		return err
+	}
+	d.clock = &clock.Clock{
+		Submit: d.sequencer, Licenses: d.licenses, Invoices: d.invoices, Audit: d.audit, Tiles: audit.Folder(filepath.Join(c.data, "views")),
+		Log: d.log, Time: d.time, Test: test, Logger: d.logger,
+	}
 	return nil
 }
 

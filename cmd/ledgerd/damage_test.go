@@ -236,6 +236,9 @@ func TestKeysDamaged(t *testing.T) {
 		{"names.db", 3000, []string{"names.db is damaged", "restore it from a copy"}},
 		{"names.db", 5 * int64(os.Getpagesize()), []string{"names.db is damaged", "restore it from a copy"}},
 		{"operator.token", 0, []string{"operator.token", "restore it, or remove it"}},
+		{"keys/checkpoint.key", 0, []string{"checkpoint.key", "restore it from a copy"}},
+		{"keys/checkpoint.key", 60, []string{"checkpoint.key", "restore it from a copy"}},
+		{"views/audit/checkpoint", 20, []string{"audit tiles", "not a checkpoint of this ledger"}},
 		{"operator.token", 20, []string{"operator.token", "restore it, or remove it"}},
 	} {
 		t.Run(fmt.Sprintf("%s of %d bytes", tt.file, tt.size), func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,9 +23,11 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/proof"
 	"licenseledger/ledger/stream"
 	"licenseledger/ledger/stream/natsd"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
 	"licenseledger/projections/usage"
@@ -267,6 +270,13 @@ func visible(t testing.TB, c *api.Client, after uint64) {
 			_, err := c.UsageGaps(t.Context(), "acme", api.ListQuery{ReadOptions: o})
 			return err
 		},
+		"audit": func(o api.ReadOptions) error {
+			lines, err := c.Changes(t.Context(), "acme", api.ChangesQuery{ReadOptions: o, Since: math.MaxUint64})
+			if err == nil {
+				err = lines.Close()
+			}
+			return err
+		},
 		"invoices": func(o api.ReadOptions) error {
 			_, err := c.Invoices(t.Context(), "acme", api.InvoiceQuery{ReadOptions: o})
 			return err
@@ -285,8 +295,11 @@ func visible(t testing.TB, c *api.Client, after uint64) {
 
 // views are those of ledgerd.
 func views() []projections.View {
-	return []projections.View{licenses.New(), usage.View{}, invoices.New()}
+	return []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(noKey)}
 }
+
+// noKey is for views that are only looked at.
+func noKey(string) (proof.Key, error) { return proof.Key{}, errors.New("nothing is signed here") }
 
 // dumps are the canonical dumps of the views of a ledger that does not run.
 func dumps(t testing.TB, dir string) map[string]string {
@@ -379,15 +392,45 @@ func readLog(t testing.TB, dir string) (records []events.Stored, entries []event
 	return records, entries
 }
 
+// verifyTiles checks that the audit tiles of a ledger that does not run are whole, signed with its key, and hold the log to its last entry.
+func verifyTiles(t testing.TB, dir string, records []events.Stored) proof.Checkpoint {
+	t.Helper()
+	key := must(proof.ParseVerifier(must(publicKey(dir))(t)))(t)
+	tiles := audit.Folder(filepath.Join(dir, "views"))
+	checkpoint, err := proof.Verify(t.Context(), tiles, key, proof.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	for _, r := range records {
+		want = append(want, r.Body...)
+	}
+	for line, err := range proof.Entries(t.Context(), tiles, 0, checkpoint.Size) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest, ok := bytes.CutPrefix(want, append(line[:len(line):len(line)], '\n'))
+		if !ok {
+			t.Fatalf("the tiles have %q where the log has %.200q", line, want)
+		}
+		want = rest
+	}
+	if len(want) > 0 {
+		t.Fatalf("the tiles end with %d entries, the log goes on with %.200q", checkpoint.Size, want)
+	}
+	return checkpoint
+}
+
 // copyFolder copies a ledger that does not run.
 func copyFolder(t testing.TB, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
 	err := os.CopyFS(to, os.DirFS(from))
-	secrets := []string{filepath.Join(to, "operator.token")}
-	keys := must(filepath.Glob(filepath.Join(to, "keys", "*", "*")))(t)
-	for _, secret := range append(secrets, keys...) {
-		err = errors.Join(err, os.Chmod(secret, 0o600)) // a copy has other modes
+	leases := must(filepath.Glob(filepath.Join(to, "keys", "leases", "*")))(t)
+	for _, secret := range append(leases, filepath.Join(to, "operator.token"), filepath.Join(to, "keys", checkpointKey)) {
+		if err == nil {
+			err = os.Chmod(secret, 0o600) // a copy has other modes
+		}
 	}
 	if err != nil {
 		t.Fatal(err)

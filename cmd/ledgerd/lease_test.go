@@ -105,7 +105,7 @@ func TestEndpointLeaseK11(t *testing.T) {
 	d.stop()
 
 	keys := 0
-	err := filepath.WalkDir(filepath.Join(dir, "keys"), func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(dir, "keys", "leases"), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}

@@ -9,8 +9,10 @@
 //
 //	nats/            the stream: everything that is true
 //	views/*.db       what was computed from it; can be thrown away
+//	views/audit/     the second copy of the stream, as tiles with signed checkpoints; cannot
+//	keys/            what checkpoints are signed with, and its public half; cannot
+//	keys/leases/     what leases are signed with; cannot, and rotates by itself (see internal/leasekeys)
 //	names.db         names of people and the secrets behind their pseudonyms; cannot
-//	keys/leases/     the keys that sign leases; nobody has to rotate them (see internal/leasekeys)
 //	operator.token   the operator's token
 //
 // It starts in this order: server, stream, views, sequencer, doors, clock; and stops in the

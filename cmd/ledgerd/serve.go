@@ -29,6 +29,7 @@ import (
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 )
 
 // stopPatience is how long a stop waits for what was accepted to be answered.
@@ -98,6 +99,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	defer stopClock()
 	config := httpapi.Config{
 		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices, Clock: d.time, Auth: doors, Names: people, Leases: leases,
+		Audit: d.audit, AuditReader: audit.NewReader(filepath.Join(c.data, "views"), d.audit), AuditKey: func() (string, error) { return publicKey(c.data) },
 		Logger: logger, Registry: prometheus.NewRegistry(), Ready: d.ready, Stats: d.sequencer.Stats, Intake: reports.Stats,
 	}
 	if d.server != nil {
@@ -124,6 +126,9 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	if err == nil {
 		out.line("The ledger is open at %s/v1 (described by %s/openapi.json).", url, url)
 		out.line("The operator's token is in %s.", filepath.Join(c.data, "operator.token"))
+		if key, err := publicKey(c.data); err == nil {
+			out.line("Checkpoints verify with %s", key)
+		}
 		if d.server != nil && c.natsListen != "" {
 			out.line("Agents report to %s.", d.server.ClientURL())
 		}

@@ -271,11 +271,12 @@ func TestModes(t *testing.T) {
 	d.ready()
 	d.stop()
 	got := make(map[string]string)
-	for _, name := range []string{"", "operator.token", "names.db", "nats", "views", "views/licenses.db"} {
+	for _, name := range []string{"", "operator.token", "names.db", "nats", "views", "views/licenses.db", "views/audit", "keys", "keys/checkpoint.key", "keys/checkpoint.pub", "keys/leases"} {
 		got[name] = must(os.Stat(filepath.Join(dir, name)))(t).Mode().String()
 	}
 	want := map[string]string{
 		"": "drwx------", "operator.token": "-rw-------", "names.db": "-rw-------", "nats": "drwx------", "views": "drwx------", "views/licenses.db": "-rw-------",
+		"views/audit": "drwx------", "keys": "drwx------", "keys/checkpoint.key": "-rw-------", "keys/checkpoint.pub": "-rw-r--r--", "keys/leases": "drwx------",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("modes (- want, + got):\n%s", d)

@@ -27,7 +27,7 @@ func (s states) read(ctx context.Context, next uint64, fn func(tx *bbolt.Tx, nex
 func (s states) System(ctx context.Context, next uint64) (sys ledger.System, err error) {
 	err = s.read(ctx, next, func(tx *bbolt.Tx, next uint64) error {
 		stored, book, err := licenses.LoadSystem(tx)
-		sys = ledger.System{Ledger: stored.Ledger, TestClock: stored.TestClock, Time: stored.Time, Catalogs: book, Next: next}
+		sys = ledger.System{Ledger: stored.Ledger, TestClock: stored.TestClock, Checkpoint: stored.Checkpoint, Time: stored.Time, Catalogs: book, Next: next}
 		return err
 	})
 	return sys, err

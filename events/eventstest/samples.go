@@ -63,6 +63,8 @@ func Samples() []events.Event {
 		{Data: &events.CatalogPublished{Catalog: Catalog(Month("2026-05"))}},
 		{Data: &events.CatalogPublished{Catalog: events.Catalog{Effective: Month("2026-06"), Types: Catalog(0).Types[:1]}}},
 		{Data: &events.ClockMoved{To: late}},
+		{Data: &events.CheckpointSigned{Size: 263, Note: "licenseledger/" + ULID(at, 7) + "\n263\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— licenseledger/" + ULID(at, 7) +
+			" Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"}},
 
 		{Data: &events.ProviderSet{Name: "Acme “Süd” \u2028 <GmbH> & Co. \\ \"null\"", Currency: "USD"}},
 		{Data: &events.ProviderSet{Currency: "EUR"}},

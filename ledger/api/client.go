@@ -45,6 +45,8 @@ type Client struct {
 	Retries int          // repetitions of one call: 0 means 4, below 0 none
 }
 
+var errAnswerTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+
 // call is one call below /v1, or outside of it.
 type call struct {
 	method  string
@@ -132,7 +134,7 @@ func decode(resp *http.Response, k call, answer any) error {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if len(body) > maxAnswer {
-		return fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+		return errAnswerTooLarge
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
 		return fmt.Errorf("decoding the answer: %w", err)

@@ -8,16 +8,16 @@ import (
 // EndpointInstall is the body by which an endpoint says that the agent was installed on it, or that its name or its
 // sockets changed.
 type EndpointInstall struct {
-	Company     string `json:"company" pattern:"^[A-Za-z0-9_-]{1,64}$" example:"globex"`
+	Company     string `json:"company,omitempty" pattern:"^[A-Za-z0-9_-]{1,64}$" example:"globex" doc:"may be absent once the endpoint is known"`
 	Endpoint    string `json:"endpoint" pattern:"^[A-Za-z0-9_-]{1,64}$" example:"pc-17" doc:"the machine's id, unique within the provider"`
 	Name        string `json:"name,omitempty" maxLength:"256" doc:"for display"`
-	LicenseType string `json:"license_type" example:"server" doc:"the type that the agent needs; the first time, its trial begins"`
+	LicenseType string `json:"license_type,omitempty" example:"server" doc:"the type that the agent needs; the first time, its trial begins. Absent: only name and sockets are updated"`
 	Sockets     int    `json:"sockets,omitempty" minimum:"1" maximum:"1024" doc:"of a virtualization host"`
 }
 
 // EndpointInstalled is the answer to it. License is nil where the trial is used up and the company allocates by hand.
 type EndpointInstalled struct {
-	License *License `json:"license" doc:"the license that serves the endpoint, or null: none does, and a notice says so"`
+	License *License `json:"license" doc:"the license of the type that serves the endpoint, or null: none was asked for, or none does, and a notice says so"`
 	Receipt
 	Preview
 }

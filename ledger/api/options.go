@@ -30,6 +30,8 @@ const (
 	MediaJSONLines   = "application/jsonl"
 	MediaHTML        = "text/html"
 	MediaPDF         = "application/pdf"
+	MediaText        = "text/plain"               // checkpoints and keys
+	MediaOctets      = "application/octet-stream" // tiles
 )
 
 // ReadOptions are the parameters that every read accepts.
@@ -62,11 +64,17 @@ type ChangeOptions struct {
 
 	// DryRun asks for the answer without recording anything: no position, but what would be saved or what it would cost.
 	DryRun bool `query:"dry_run" doc:"answer, but record nothing"`
+
+	// Checkpoint asks for the signed checkpoint that covers the change, in the receipt.
+	Checkpoint bool `query:"checkpoint" doc:"answer also with the signed checkpoint that covers the change"`
 }
 
 // Receipt is a part of the answer to every change.
 type Receipt struct {
 	Position *uint64 `json:"position,omitempty" example:"412" doc:"number of the last entry of the change; absent from a dry run"`
+
+	// Checkpoint is there where it was asked for, unless none covers the change within 10 s; then GET /audit/checkpoint has it a little later.
+	Checkpoint string `json:"checkpoint,omitempty" doc:"only with checkpoint=true: the signed note (C2SP tlog-checkpoint) that covers the change"`
 }
 
 // Preview is a part of the answer to a change that moves money; only a dry run fills it.
@@ -131,6 +139,8 @@ func addQuery(values url.Values, v reflect.Value) {
 			values.Set(name, strconv.Itoa(x))
 		case uint64:
 			values.Set(name, strconv.FormatUint(x, 10))
+		case *uint64:
+			values.Set(name, strconv.FormatUint(*x, 10))
 		case time.Time:
 			values.Set(name, x.UTC().Format(time.RFC3339Nano))
 		case []string:

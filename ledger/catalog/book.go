@@ -117,6 +117,23 @@ func (b Book) Check(c events.Catalog, now time.Time) Problems {
 	return p
 }
 
+// Instead is a catalog that is supposed to have been in force from its month on, through a month, in place of those that were; types that it
+// leaves out stay as they were in that last month. Problems are what [Validate] finds, and types that would become another thing.
+func (b Book) Instead(c events.Catalog, through events.Month) (events.Catalog, Problems) {
+	was, _, _ := b.At(through)
+	c.Types = slices.Clone(c.Types)
+	var p Problems
+	for _, old := range was.Types {
+		i := slices.IndexFunc(c.Types, func(t events.Type) bool { return t.ID == old.ID })
+		if i < 0 {
+			c.Types = append(c.Types, old)
+			continue
+		}
+		p.remains(fmt.Sprintf("types[%d]", i), old, c.Types[i])
+	}
+	return c, append(Validate(c), p...)
+}
+
 // remains checks that licenses of a type can go on under its next description.
 func (p *Problems) remains(field string, before, after events.Type) {
 	if before.Unit != after.Unit {

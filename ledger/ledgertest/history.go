@@ -79,7 +79,8 @@ func (l *Ledger) Spool(key ledger.SpoolKey) license.Spool { return l.spools[key]
 // Facts are those of a command that is decided now.
 func (l *Ledger) Facts(c ledger.Command) license.Facts {
 	f := license.Facts{
-		Provider: c.Provider, Now: l.Now, Catalogs: l.System.Catalogs, IDs: events.NewIDs(c.Seed, l.Now), Opened: l.System.Ledger != "",
+		Provider: c.Provider, Now: l.Now, Catalogs: l.System.Catalogs, IDs: events.NewIDs(c.Seed, l.Now),
+		Opened: l.System.Ledger != "", Checkpoint: l.System.Checkpoint,
 	}
 	if r, ok := c.Body.(license.Report); ok {
 		spool := l.spools[ledger.SpoolKey{Provider: c.Provider, Agent: r.Agent, Spool: r.Spool}]

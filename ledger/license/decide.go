@@ -24,6 +24,8 @@ type Facts struct {
 	Spool *Spool
 	// Opened says that the ledger has its entry 0.
 	Opened bool
+	// Checkpoint is the last one that was recorded.
+	Checkpoint Checkpointed
 	// NoBuy says that the caller may not start paid licenses (domain L14).
 	NoBuy bool
 }

@@ -36,6 +36,9 @@ func (c Install) decide(d *decider) error {
 	if known && c.Company == "" {
 		c.Company = e.Company
 	}
+	if c.Company == "" {
+		return invalid("company", "endpoint %q is new: name the company that it belongs to", c.Endpoint)
+	}
 	company, err := d.company(c.Company)
 	if err != nil {
 		return err

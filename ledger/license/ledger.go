@@ -46,6 +46,23 @@ func (c MoveClock) decide(d *decider) error {
 	return nil
 }
 
+// Checkpointed says when a checkpoint was recorded last; of a ledger without one, when it was opened.
+type Checkpointed struct {
+	Day   events.Date `json:"day"`
+	Entry uint64      `json:"entry"`
+}
+
+// RecordCheckpoint keeps a signed checkpoint in the log: one a day, on the first that something else has come since.
+type RecordCheckpoint struct{ events.CheckpointSigned }
+
+func (c RecordCheckpoint) decide(d *decider) error {
+	if events.DateOf(d.Now) <= d.Checkpoint.Day || c.Size <= d.Checkpoint.Entry+1 {
+		return nil // recorded before, by this clock or another; or there is nothing new to sign
+	}
+	d.emit(&c.CheckpointSigned)
+	return nil
+}
+
 // IssueStatement makes a statement final that the invoices view computed (domain B6). Its number is given here.
 type IssueStatement struct{ events.StatementIssued }
 

@@ -1,7 +1,6 @@
 package invoices_test
 
 import (
-	"maps"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -35,12 +34,16 @@ func newFile(t testing.TB) *file {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &file{t, db}
+	f := &file{t, db}
+	t.Cleanup(f.close)
+	return f
+}
+
+// close ends the use of the file; again is no error.
+func (f *file) close() {
+	if err := f.db.Close(); err != nil {
+		f.t.Error(err)
+	}
 }
 
 // apply applies entries in one transaction.
@@ -231,134 +234,34 @@ func money(s string) events.Money {
 	return m
 }
 
-// books are providers' months as simply as can be: every event in a list, and days worked out from the first to the last of them.
-type books struct {
-	catalogs catalog.Book
-	provider map[string]*book
-}
-
-type book struct {
-	currency string
-	created  events.Month
-	licenses map[string][]stand
-}
-
-// stand is how a license stood from an event on.
-type stand struct {
-	at      time.Time
-	runsOut bool
-	events.License
-}
-
-func newBooks() *books { return &books{provider: map[string]*book{}} }
-
-func (b *books) add(e *events.Entry) {
-	for i, ev := range e.Events {
-		switch d := ev.Data.(type) {
-		case *events.LedgerOpened:
-			b.catalogs = b.catalogs.Publish(d.Catalog, e.Number)
-			continue
-		case *events.CatalogPublished:
-			b.catalogs = b.catalogs.Publish(d.Catalog, e.Number)
-			continue
-		case *events.ProviderSet:
-			if b.provider[e.Provider] == nil {
-				b.provider[e.Provider] = &book{currency: d.Currency, created: events.MonthOf(e.Time), licenses: map[string][]stand{}}
-			}
-		}
-		if l := events.LicenseAfter(ev.Data); l != nil {
-			_, runsOut := ev.Data.(*events.LicenseExpired)
-			p := b.provider[e.Provider]
-			p.licenses[l.ID] = append(p.licenses[l.ID], stand{e.EffectiveAt(i), runsOut, *l})
-		}
-	}
-}
-
-// uses are a month's uses through a day (domain D2, D3, L5): runs of events that leave the license billable for the same assignee.
-func (p *book) uses(m events.Month, through events.Date) []catalog.Use {
-	var list []catalog.Use
-	for _, id := range slices.Sorted(maps.Keys(p.licenses)) {
-		stands := p.licenses[id]
-		for i := 0; i < len(stands); {
-			first := &stands[i]
-			i++
-			if !first.Billable() {
-				continue
-			}
-			for i < len(stands) && stands[i].Billable() && stands[i].Company == first.Company && stands[i].Assignee == first.Assignee {
-				i++
-			}
-			u := catalog.Use{
-				License: id, Created: first.Created, Type: first.Type, Company: first.Company, Assignee: first.Assignee,
-				From: max(events.DateOf(first.at), first.BilledFrom, m.First()), To: min(m.Last(), through), Activated: first.at,
-			}
-			if i < len(stands) {
-				last := events.DateOf(stands[i].at)
-				if stands[i].runsOut {
-					last = events.LastDateBefore(stands[i].at)
-				}
-				u.To = min(u.To, last)
-				if events.MonthOf(stands[i].at) == m || last == m.Last() {
-					u.Deactivated = stands[i].at
-				}
-				if last < m.First() {
-					continue
-				}
-			}
-			if u.From <= min(m.Last(), through) {
-				list = append(list, u)
-			}
-		}
-	}
-	return list
-}
-
-// rate is the month's usage history.
-func (b *books) rate(t testing.TB, provider string, m events.Month, through events.Date) catalog.Rating {
-	t.Helper()
-	p := b.provider[provider]
-	c, _, ok := b.catalogs.At(m)
-	if !ok {
-		return catalog.Rating{}
-	}
-	r, err := catalog.Rate(catalog.Input{Month: m, Catalog: c, Currency: p.currency, Uses: p.uses(m, through)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-// statement is the month's statement, if it has lines.
-func (b *books) statement(t testing.TB, provider string, m events.Month, cut uint64) (license.IssueStatement, bool) {
-	t.Helper()
-	c, entry, _ := b.catalogs.At(m)
-	currency := b.provider[provider].currency
-	s := catalog.Assemble(m, c, currency, b.rate(t, provider, m, m.Last()).Lines, nil, catalog.Carry{})
-	return license.IssueStatement{StatementIssued: events.StatementIssued{
-		Month: m, Cut: cut, Catalog: entry, Rules: catalog.Rules, Currency: currency,
-		Subtotal: s.Subtotal, Total: s.Total, Digest: catalog.DigestLines(s.Lines),
-	}}, len(s.Lines) > 0
-}
-
-// traffic is a busy ledger whose clock issues what the books say.
+// traffic is a busy ledger whose clock issues what a view of it computes.
 type traffic struct {
 	*ledgertest.Traffic
-	*books
-	added int
+	*file
+	reference
+	applied int
 }
 
 func newTraffic(t testing.TB, seed uint64) *traffic {
-	tr := &traffic{Traffic: ledgertest.NewTraffic(seed), books: newBooks()}
-	tr.Statement = func(closed *events.Entry, m events.Month) (license.IssueStatement, bool) {
+	tr := &traffic{Traffic: ledgertest.NewTraffic(seed), file: newFile(t)}
+	tr.Statement = func(closed *events.Entry, m events.Month) (issue license.IssueStatement, ok bool) {
 		tr.catchUp()
-		return tr.statement(t, closed.Provider, m, closed.Number)
+		for _, p := range tr.pending(100) {
+			if p.Provider == closed.Provider && p.Statement.Month == m {
+				return issueOf(&p.Statement), true
+			}
+		}
+		return issue, false
 	}
 	return tr
 }
 
-// catchUp adds to the books what is new. That later entries are in them, too, when a statement is made does not matter: nothing changes a month that is closed.
+// catchUp applies what is new.
 func (tr *traffic) catchUp() {
-	for ; tr.added < len(tr.Entries); tr.added++ {
-		tr.add(&tr.Entries[tr.added])
+	fresh := tr.Entries[tr.applied:]
+	tr.applied = len(tr.Entries)
+	tr.apply(fresh...)
+	for i := range fresh {
+		tr.add(&fresh[i])
 	}
 }

@@ -11,8 +11,11 @@ import (
 	"licenseledger/ledger/catalog"
 )
 
-// rate rates a month of a provider through a day.
-func rate(tx *bbolt.Tx, c events.Catalog, provider, currency string, month events.Month, through events.Date) (catalog.Rating, error) {
+// What counts of a closed month's readings: those that came before it was closed, as its statement has them, or the late ones too.
+const inTime, late = false, true
+
+// rate rates a month of a provider through a day. More are uses that are only expected.
+func rate(tx *bbolt.Tx, c events.Catalog, provider, currency string, month events.Month, through events.Date, late bool, more []catalog.Use) (catalog.Rating, error) {
 	in := catalog.Input{Month: month, Catalog: c, Currency: currency}
 	take := func(k string, row []byte) (bool, error) {
 		if !inMonth(row, month) {
@@ -31,16 +34,24 @@ func rate(tx *bbolt.Tx, c events.Catalog, provider, currency string, month event
 	if err := each(tx, bucketOpen, prefix(provider), "", take); err != nil {
 		return catalog.Rating{}, err
 	}
+	in.Uses = append(in.Uses, more...)
+	var err error
+	if in.Readings, err = readings(tx, provider, month, through, late); err != nil {
+		return catalog.Rating{}, err
+	}
+	if err := markTrials(tx, provider, in.Readings, in.Uses); err != nil {
+		return catalog.Rating{}, err
+	}
 	return catalog.Rate(in)
 }
 
-// compute makes the statement of a month as it stands through a day.
-func compute(tx *bbolt.Tx, c publishedCatalog, provider string, a account, month events.Month, through events.Date) (Statement, error) {
-	rating, err := rate(tx, c.Catalog, provider, a.Currency, month, through)
+// compute makes the statement of a month as it stands through a day, with how closed months have changed and uses that are only expected.
+func compute(tx *bbolt.Tx, c publishedCatalog, provider string, a account, month events.Month, through events.Date, adjusted []catalog.Line, more []catalog.Use) (Statement, error) {
+	rating, err := rate(tx, c.Catalog, provider, a.Currency, month, through, inTime, more)
 	if err != nil {
 		return Statement{}, err
 	}
-	s := catalog.Assemble(month, c.Catalog, a.Currency, rating.Lines, nil, a.Carry)
+	s := catalog.Assemble(month, c.Catalog, a.Currency, rating.Lines, adjusted, a.Carry)
 	return Statement{
 		Month: month, Currency: a.Currency, Lines: s.Lines, Subtotal: s.Subtotal, Minimum: s.Minimum, Total: s.Total,
 		Digest: catalog.DigestLines(s.Lines), Rules: catalog.Rules, Catalog: c.Entry, Carry: s.Carry,
@@ -73,15 +84,48 @@ func Draft(tx *bbolt.Tx, provider string, through events.Date) (s Statement, ok 
 	if ok, err = load(tx, bucketAccounts, provider, &a); err != nil || !ok {
 		return s, ok, err
 	}
-	c, err := inForce(tx, a.Open)
-	if err != nil {
-		return s, true, err
-	}
-	s, err = compute(tx, c, provider, a, a.Open, min(through, a.Open.Last()))
+	s, err = open(tx, provider, a, min(through, a.Open.Last()), nil)
 	return s, true, err
 }
 
-// History is the usage history of a month through a day (domain L15), with the sum of its costs.
+// open is the open month's statement through a day.
+func open(tx *bbolt.Tx, provider string, a account, through events.Date, more []catalog.Use) (Statement, error) {
+	c, err := inForce(tx, a.Open)
+	if err != nil {
+		return Statement{}, err
+	}
+	adjusted, err := pendingAdjustments(tx, provider, a.Currency)
+	if err != nil {
+		return Statement{}, err
+	}
+	return compute(tx, c, provider, a, a.Open, through, adjusted, more)
+}
+
+// NextPayment is what the open month leads to (domain B4).
+type NextPayment struct {
+	// Statement is what will be issued on the 1st if nothing changes: paid and assigned licenses serve to the month's end, what is
+	// expected begins, meters stand as they are.
+	Statement Statement
+	Accrued   events.Money // usage through today
+}
+
+// Next is the next payment of a provider as it stands on a day; ok is false if there is no such provider. Expected are the uses that
+// are still to begin within the month by themselves, where trials end.
+func Next(tx *bbolt.Tx, provider string, today events.Date, expected []catalog.Use) (n NextPayment, ok bool, err error) {
+	var a account
+	if ok, err = load(tx, bucketAccounts, provider, &a); err != nil || !ok {
+		return n, ok, err
+	}
+	if n.Statement, err = open(tx, provider, a, a.Open.Last(), expected); err != nil {
+		return n, true, err
+	}
+	so, err := History(tx, provider, a.Open, today)
+	n.Accrued = so.Subtotal
+	return n, true, err
+}
+
+// History is the usage history of a month through a day (domain L15), with the sum of its costs. Of a closed month it is what
+// its statement rests on, whatever came later (domain B2).
 func History(tx *bbolt.Tx, provider string, month events.Month, through events.Date) (catalog.Rating, error) {
 	var a account
 	if ok, err := load(tx, bucketAccounts, provider, &a); err != nil || !ok {
@@ -91,7 +135,7 @@ func History(tx *bbolt.Tx, provider string, month events.Month, through events.D
 	if err != nil {
 		return catalog.Rating{}, err
 	}
-	return rate(tx, c.Catalog, provider, a.Currency, month, min(through, month.Last()))
+	return rate(tx, c.Catalog, provider, a.Currency, month, min(through, month.Last()), inTime, nil)
 }
 
 // Issued lists a provider's issued statements of months after the given one, in order, at most limit. Month 0 is before all.
@@ -106,6 +150,7 @@ func Issued(tx *bbolt.Tx, provider string, after events.Month, limit int) (rows 
 			return false, err
 		}
 		if s.Number != "" {
+			s.Outcome = outcome(tx, provider, s.Number)
 			rows = append(rows, s)
 		}
 		return len(rows) < limit, nil
@@ -124,6 +169,7 @@ func ByNumber(tx *bbolt.Tx, provider, number string) (s Statement, ok bool, err 
 		return s, false, nil
 	}
 	ok, err = load(tx, bucketStatements, prefix(provider)+string(month), &s)
+	s.Outcome = outcome(tx, provider, number)
 	return s, ok, err
 }
 
@@ -154,4 +200,21 @@ func PendingStatements(tx *bbolt.Tx, limit int) (rows []Pending, err error) {
 		rows = append(rows, p)
 	}
 	return rows, nil
+}
+
+// Closed lists the statements of a provider's closed months from one on and before another, in order, issued or not: months without lines
+// have none.
+func Closed(tx *bbolt.Tx, provider string, from, to events.Month) (rows []Statement, err error) {
+	err = each(tx, bucketStatements, prefix(provider), "", func(k string, row []byte) (bool, error) {
+		if k < monthKey(from) || k >= monthKey(to) {
+			return k < monthKey(to), nil
+		}
+		var s Statement
+		if err := json.Unmarshal(row, &s); err != nil {
+			return false, err
+		}
+		rows = append(rows, s)
+		return true, nil
+	})
+	return rows, err
 }

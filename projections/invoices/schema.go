@@ -19,9 +19,22 @@ var (
 	bucketStatements = []byte("statements") // provider, month -> Statement
 	bucketNumbers    = []byte("numbers")    // provider, number -> month
 	bucketPending    = []byte("pending")    // month, provider -> nothing: computed, not issued
+
+	bucketTrials      = []byte("trials")      // provider, endpoint, license -> use: a trial, over or not; its month is 0
+	bucketSwitches    = []byte("switches")    // provider, company -> switches, once it has switched a metered type on
+	bucketReadings    = []byte("readings")    // provider, month, company, type, endpoint, day -> reading; of types that count values: ..., value -> nothing
+	bucketLate        = []byte("late")        // the same, of what came when its month was closed
+	bucketCorrections = []byte("corrections") // provider, month, event -> events.AdjustmentRecorded
+	bucketChanged     = []byte("changed")     // provider, month -> nothing: closed, and perhaps not what it was last billed with
+	bucketBilled      = []byte("billed")      // provider, month -> the lines that it was last billed with, where a later statement adjusted it
+	bucketPayments    = []byte("payments")    // provider, event -> Payment
+	bucketOutcomes    = []byte("outcomes")    // provider, number of an invoice -> the last outcome
 )
 
-var buckets = [][]byte{bucketCatalogs, bucketAccounts, bucketOpen, bucketUses, bucketStatements, bucketNumbers, bucketPending}
+var buckets = [][]byte{
+	bucketCatalogs, bucketAccounts, bucketOpen, bucketUses, bucketStatements, bucketNumbers, bucketPending,
+	bucketTrials, bucketSwitches, bucketReadings, bucketLate, bucketCorrections, bucketChanged, bucketBilled, bucketPayments, bucketOutcomes,
+}
 
 func key(parts ...string) string { return strings.Join(parts, "\x00") }
 
@@ -30,6 +43,27 @@ func prefix(parts ...string) string { return key(parts...) + "\x00" }
 
 func monthKey(m events.Month) string {
 	return string(binary.BigEndian.AppendUint64(nil, uint64(m)))
+}
+
+func parseMonthKey(k string) (events.Month, error) {
+	if len(k) != 8 {
+		return 0, errDamaged
+	}
+	return events.Month(binary.BigEndian.Uint64([]byte(k))), nil
+}
+
+// eventKey sorts as the events of the log do.
+func eventKey(entry uint64, event int) string {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 12), entry)
+	return string(binary.BigEndian.AppendUint32(b, uint32(event)))
+}
+
+// entryOf is the entry of an event's key.
+func entryOf(k string) (uint64, error) {
+	if len(k) != 12 {
+		return 0, errDamaged
+	}
+	return binary.BigEndian.Uint64([]byte(k)), nil
 }
 
 // use is one license serving one assignee in a month, as far as it was billable.
@@ -81,7 +115,7 @@ func (u *use) row() []byte {
 	return b
 }
 
-var errDamaged = errors.New("the row of a use is damaged")
+var errDamaged = errors.New("the row is damaged")
 
 func readUse(row []byte) (*use, error) {
 	if len(row) < 8*numbers {

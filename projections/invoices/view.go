@@ -13,12 +13,15 @@
 // The entry month.closed cuts the month: the view rates it once more and keeps the statement as
 // pending; the clock has it recorded as statement.issued, which names the digest of its lines. When
 // that entry comes by, live or in a rebuild, the view compares: another digest is a [*MismatchError], and the view stops.
+//
+// Readings are kept, a row per endpoint and day, only of the meters that companies have switched on (readings.go). What comes for a
+// closed month, late readings and corrections, stands apart from what its statement rests on: it never changes that month's statement or
+// usage history, but becomes adjustment lines of the next statement (adjust.go, domain B5).
 package invoices
 
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -43,8 +46,11 @@ func New() View { return View{} }
 // Name is "invoices".
 func (View) Name() string { return "invoices" }
 
-// Usage is not wanted.
-func (View) Usage() bool { return false }
+// Usage is true.
+func (View) Usage() bool { return true }
+
+// Format is 2: with readings, adjustments and payments.
+func (View) Format() int { return 2 }
 
 // account is what the view knows of a provider.
 type account struct {
@@ -52,6 +58,8 @@ type account struct {
 	Open     events.Month `json:"open"`
 	// Issued counts the statements issued; their numbers follow from it.
 	Issued int `json:"issued,omitempty"`
+	// Metered says that a company has switched a metered type on, now or before.
+	Metered bool `json:"metered,omitempty"`
 	// Carry is the credit that the last statement left for the next one.
 	Carry catalog.Carry `json:"carry,omitzero"`
 }
@@ -77,6 +85,8 @@ type Statement struct {
 	Carry    catalog.Carry  `json:"carry,omitzero"`
 	IssuedAt time.Time      `json:"issued_at,omitzero"`
 	Entry    uint64         `json:"entry,omitempty"` // of statement.issued
+	// Outcome is what last became of its charge; empty while that is pending (domain L10). It is no part of the document.
+	Outcome events.Outcome `json:"-"`
 }
 
 // MismatchError says that a statement, computed again from the stream, is not what was issued.
@@ -102,9 +112,13 @@ type batch struct {
 type provider struct {
 	id      string
 	account account
+	written account         // as its row has it
 	open    map[string]*use // by license; nil where none goes on; To is 0
 	changed map[string]bool // licenses whose row of open is another one
 	over    []ended
+
+	switches map[string]switches // by company; nil where it never switched anything on
+	readings map[readingKey]*reading
 }
 
 // ended is a use, or its part in a month, that is over.
@@ -116,8 +130,7 @@ type ended struct {
 }
 
 func (o *ended) key(provider string) []byte {
-	k := []byte(prefix(provider) + monthKey(o.use.Month) + prefix(o.license))
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(k, o.entry), uint32(o.event))
+	return []byte(prefix(provider) + monthKey(o.use.Month) + prefix(o.license) + eventKey(o.entry, o.event))
 }
 
 // Begin starts a batch.
@@ -136,9 +149,6 @@ func (b *batch) Apply(e *events.Entry) error {
 		b.applySystem(e)
 		return nil
 	}
-	if len(e.Events) == 0 {
-		return nil // of usage alone
-	}
 	p, err := b.provider(e.Provider)
 	if err != nil {
 		return err
@@ -149,13 +159,25 @@ func (b *batch) Apply(e *events.Entry) error {
 			if p.account.Currency == "" {
 				p.account.Currency, p.account.Open = d.Currency, events.MonthOf(e.Time)
 			}
+		case *events.UsageRecorded:
+			if p.account.Metered {
+				err = b.read(p, d)
+			}
+		case *events.CompanySet:
+			err = b.setSwitches(p, events.DateOf(e.EffectiveAt(i)), d)
 		case *events.MonthClosed:
 			err = b.closeMonth(p, e, d)
 		case *events.StatementIssued:
 			err = b.issue(p, e, d)
+		case *events.AdjustmentRecorded:
+			err = b.correct(p, e, i, d)
+		case *events.PaymentRecorded:
+			err = b.pay(p, e, i, d)
 		default:
 			if l := events.LicenseAfter(d); l != nil {
-				err = b.follow(p, e, i, l)
+				if err = b.follow(p, e, i, l); err == nil && l.Trialed {
+					err = b.followTrial(p, e, i, l)
+				}
 			}
 		}
 		if err != nil {
@@ -206,8 +228,12 @@ func (b *batch) provider(id string) (*provider, error) {
 	if p, ok := b.providers[id]; ok {
 		return p, nil
 	}
-	p := &provider{id: id, open: make(map[string]*use), changed: make(map[string]bool)}
+	p := &provider{
+		id: id, open: make(map[string]*use), changed: make(map[string]bool),
+		switches: make(map[string]switches), readings: make(map[readingKey]*reading),
+	}
 	_, err := load(b.tx, bucketAccounts, id, &p.account)
+	p.written = p.account
 	b.providers[id] = p
 	return p, err
 }
@@ -274,14 +300,18 @@ func (p *provider) set(license string, u *use) {
 
 // closeMonth computes the month's statement from everything up to this entry (domain B6).
 func (b *batch) closeMonth(p *provider, e *events.Entry, d *events.MonthClosed) error {
-	if err := p.writeUses(b.tx); err != nil {
+	if err := p.write(b.tx); err != nil {
 		return err
 	}
 	c, err := b.catalog(d.Month)
 	if err != nil {
 		return err
 	}
-	s, err := compute(b.tx, c, p.id, p.account, d.Month, d.Month.Last())
+	adjusted, err := b.adjust(p)
+	if err != nil {
+		return fmt.Errorf("close %s of provider %q: %w", d.Month, p.id, err)
+	}
+	s, err := compute(b.tx, c, p.id, p.account, d.Month, d.Month.Last(), adjusted, nil)
 	if err != nil {
 		return fmt.Errorf("close %s of provider %q: %w", d.Month, p.id, err)
 	}
@@ -343,20 +373,20 @@ func (b *batch) Flush() error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(b.providers)) {
 		p := b.providers[id]
-		if p.account.Currency != "" {
+		if p.account != p.written {
 			if err := putJSON(b.tx, bucketAccounts, id, p.account); err != nil {
 				return err
 			}
 		}
-		if err := p.writeUses(b.tx); err != nil {
+		if err := p.write(b.tx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeUses writes the uses that have changed since they were written last.
-func (p *provider) writeUses(tx *bbolt.Tx) error {
+// write writes the uses and readings that have changed since they were written last.
+func (p *provider) write(tx *bbolt.Tx) error {
 	open, uses := tx.Bucket(bucketOpen), tx.Bucket(bucketUses)
 	for _, license := range slices.Sorted(maps.Keys(p.changed)) {
 		var err error
@@ -379,7 +409,7 @@ func (p *provider) writeUses(tx *bbolt.Tx) error {
 	}
 	clear(p.changed)
 	p.over = p.over[:0]
-	return nil
+	return p.writeReadings(tx)
 }
 
 // Done has nothing to do: the view keeps nothing between batches.
@@ -415,16 +445,20 @@ func load(tx *bbolt.Tx, bucket []byte, k string, v any) (ok bool, err error) {
 // each yields the rows whose keys begin with first, and come behind first+after if after is not empty, until fn says no. fn
 // gets what follows first in the key.
 func each(tx *bbolt.Tx, bucket []byte, first, after string, fn func(k string, row []byte) (bool, error)) error {
+	if after != "" {
+		after += "\x00"
+	}
+	return eachFrom(tx, bucket, first, after, fn)
+}
+
+// eachFrom is each from the key first+from on.
+func eachFrom(tx *bbolt.Tx, bucket []byte, first, from string, fn func(k string, row []byte) (bool, error)) error {
 	b := tx.Bucket(bucket)
 	if b == nil {
 		return nil
 	}
-	start := first + after
-	if after != "" {
-		start += "\x00"
-	}
 	c := b.Cursor()
-	for k, row := c.Seek([]byte(start)); k != nil && bytes.HasPrefix(k, []byte(first)); k, row = c.Next() {
+	for k, row := c.Seek([]byte(first + from)); k != nil && bytes.HasPrefix(k, []byte(first)); k, row = c.Next() {
 		more, err := fn(string(k[len(first):]), row)
 		if err != nil {
 			return fmt.Errorf("read a row of %s: %w", bucket, err)

@@ -179,7 +179,7 @@ func TestLoadSystem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (licenses.System{Ledger: f.System.Ledger, TestClock: true, Time: f.System.Time}); s != want {
+		if want := (licenses.System{Ledger: f.System.Ledger, TestClock: true, Time: f.System.Time, Checkpoint: f.System.Checkpoint}); s != want {
 			t.Errorf("%+v, want %+v", s, want)
 		}
 		for m := events.MonthOf(f.Now) - 40; m < events.MonthOf(f.Now)+4; m++ {

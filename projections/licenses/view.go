@@ -42,11 +42,16 @@ func (View) Name() string { return "licenses" }
 // Usage is wanted, for the spools.
 func (View) Usage() bool { return true }
 
+// Format is 2: the ledger's own state knows the last checkpoint.
+func (View) Format() int { return 2 }
+
 // System is the ledger's own state.
 type System struct {
 	Ledger    string    `json:"ledger"`
 	TestClock bool      `json:"test_clock,omitempty"`
 	Time      time.Time `json:"time"` // of the last entry
+	// Checkpoint is the last one that was recorded.
+	Checkpoint license.Checkpointed `json:"checkpoint"`
 }
 
 // Token is a token that is not revoked.
@@ -134,9 +139,12 @@ func (b *batch) applySystem(e *events.Entry) {
 		switch d := e.Events[i].Data.(type) {
 		case *events.LedgerOpened:
 			b.system.Ledger, b.system.TestClock = d.Ledger, d.TestClock
+			b.system.Checkpoint = license.Checkpointed{Day: events.DateOf(e.Time), Entry: e.Number}
 			b.catalogs[d.Catalog.Effective] = publishedCatalog{e.Number, d.Catalog}
 		case *events.CatalogPublished:
 			b.catalogs[d.Catalog.Effective] = publishedCatalog{e.Number, d.Catalog}
+		case *events.CheckpointSigned:
+			b.system.Checkpoint = license.Checkpointed{Day: events.DateOf(e.Time), Entry: e.Number}
 		}
 	}
 }

@@ -290,6 +290,14 @@ func (v *interrupted) Begin(tx *bbolt.Tx) (projections.Batch, error) {
 	return &interruptedBatch{Batch: b, armed: v.armed}, err
 }
 
+// Record hands on to a batch that wants records, which embedding hides.
+func (b *interruptedBatch) Record(r *events.Record) error {
+	if inner, ok := b.Batch.(projections.Recorder); ok {
+		return inner.Record(r)
+	}
+	return nil
+}
+
 type interruptedBatch struct {
 	projections.Batch
 	armed *atomic.Bool

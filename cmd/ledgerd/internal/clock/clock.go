@@ -1,5 +1,6 @@
 // Package clock makes due what nobody asks for: ends of months, renewals, trial
-// ends, and the statements that follow a month's end (domain D4, L9, B6).
+// ends, and the statements that follow a month's end (domain D4, L9, B6). And
+// once a day it has a signed checkpoint recorded.
 //
 // It looks at what the views say is due, hands in commands that settle it, page
 // by page, and looks again, until nothing is due. What is due is state, not a
@@ -28,6 +29,7 @@ import (
 	"licenseledger/events"
 	"licenseledger/ledger"
 	"licenseledger/ledger/license"
+	"licenseledger/ledger/proof"
 	"licenseledger/projections"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
@@ -43,6 +45,8 @@ type Clock struct {
 	Submit   Submitter
 	Licenses *projections.Store // the licenses view
 	Invoices *projections.Store // the invoices view
+	Audit    *projections.Store // the audit view; without it no checkpoints are recorded
+	Tiles    proof.Source       // its tiles
 	Log      projections.Source // what the views follow
 	Time     ledger.Clock
 	// Test is the clock that Move moves; nil on real time. It is the same as Time then.
@@ -86,8 +90,10 @@ func (c *Clock) Run(ctx context.Context) {
 func (c *Clock) Drain(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, err := c.drain(ctx)
-	return err
+	if _, err := c.drain(ctx); err != nil {
+		return err
+	}
+	return c.checkpoint(ctx)
 }
 
 // Move moves a test clock to t, stopping at every instant at which something is due, and records where it stands. It
@@ -125,6 +131,9 @@ func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err err
 		return 0, err
 	}
 	if _, err := c.drain(ctx); err != nil {
+		return 0, err
+	}
+	if err := c.checkpoint(ctx); err != nil {
 		return 0, err
 	}
 	r, err := c.submit(ctx, "", "move", license.MoveClock{To: t})
@@ -223,6 +232,44 @@ func (c *Clock) due(ctx context.Context, now time.Time) (list []work, err error)
 		return err
 	})
 	return list, err
+}
+
+// checkpoint has a signed checkpoint of everything so far recorded, where the day has none yet. While the audit view cannot go on there is none.
+func (c *Clock) checkpoint(ctx context.Context) error {
+	if c.Audit == nil {
+		return nil
+	}
+	now, err := c.Time.Now()
+	if err != nil {
+		return err
+	}
+	var system licenses.System
+	var next uint64
+	err = c.Licenses.Read(ctx, func(tx *bbolt.Tx, n uint64) (err error) {
+		next = n
+		system, _, err = licenses.LoadSystem(tx)
+		return err
+	})
+	// The decision looks again; this only saves it the work.
+	if err != nil || events.DateOf(now) <= system.Checkpoint.Day || next <= system.Checkpoint.Entry+1 || c.Audit.Err() != nil {
+		return err
+	}
+	if err := c.Audit.Wait(ctx, next-1); err != nil {
+		return err
+	}
+	signed, err := c.Tiles.Checkpoint(ctx)
+	if err != nil {
+		return fmt.Errorf("read the checkpoint: %w", err)
+	}
+	covers, err := proof.ReadCheckpoint(signed)
+	if err != nil {
+		return err
+	}
+	r, err := c.submit(ctx, "", "checkpoint", license.RecordCheckpoint{CheckpointSigned: events.CheckpointSigned{Size: covers.Size, Note: string(signed)}})
+	if err != nil {
+		return err
+	}
+	return c.Licenses.Wait(ctx, r.Entry)
 }
 
 func (c *Clock) submit(ctx context.Context, provider, name string, body license.Body) (ledger.Receipt, error) {

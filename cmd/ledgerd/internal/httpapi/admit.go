@@ -32,6 +32,7 @@ type request struct {
 	media  string        // Content-Type
 	accept string        // Accept
 	digest events.Digest // of a change
+	moment *moment       // nil: now
 
 	control *http.ResponseController
 }
@@ -80,6 +81,11 @@ func (s *server) admit(c call) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		next(in)
+		if m := requestOf(r.Context()).moment; m != nil {
+			if err := m.close(); err != nil {
+				s.Logger.Warn("a view of the past was not given back", "err", err)
+			}
+		}
 	}
 }
 
@@ -99,6 +105,9 @@ func (s *server) letIn(c call, ctx huma.Context, w http.ResponseWriter, r *http.
 		if req.query.Has(name) {
 			return nil, notYet("query." + name)
 		}
+	}
+	if req.moment, err = s.readMoment(req.query.Get("as_of"), r.PathValue("provider")); err != nil {
+		return nil, err
 	}
 	req.url, req.media, req.accept = r.URL, r.Header.Get("Content-Type"), r.Header.Get("Accept")
 	body, err := readBody(w, r)

@@ -152,7 +152,7 @@ func strangers(registry huma.Registry, s *huma.Schema, v any, path string) (foun
 func digest(r *http.Request, query url.Values, body any) events.Digest {
 	rest := make(url.Values, len(query))
 	for name, values := range query {
-		if name != "dry_run" {
+		if name != "dry_run" && name != "checkpoint" {
 			rest[name] = values
 		}
 	}

@@ -33,6 +33,8 @@ type call struct {
 	codes []api.Code
 	// unanswered are parameters of the contract that nothing answers so far. They are refused, and the document has them not.
 	unanswered []string
+	// present says that a read of a provider answers for now alone, and not for past moments (as_of) as the others do.
+	present bool
 	// creates says that it may answer 201.
 	creates bool
 	// reads says that it changes nothing, whatever its method is.
@@ -43,6 +45,11 @@ type call struct {
 
 // onlyReads says that a call changes nothing.
 func (c *call) onlyReads() bool { return c.reads || c.method == http.MethodGet }
+
+// answersPast says whether the call takes as_of: what a provider was is known for every moment.
+func (c *call) answersPast() bool {
+	return c.method == http.MethodGet && strings.Contains(c.path, "{provider}") && !c.present
+}
 
 // Paths that calls have in common. They are exported because huma looks into exported fields only.
 type (
@@ -69,7 +76,9 @@ type changed[T any] struct {
 
 // register makes a call known to the router and to the OpenAPI document.
 func register[I, O any](s *server, c call, handle func(ctx context.Context, in *I) (*O, error)) {
-	c.unanswered = append(c.unanswered, "as_of")
+	if !c.answersPast() {
+		c.unanswered = append(c.unanswered, "as_of")
+	}
 	op := s.operation(c)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
@@ -158,6 +167,9 @@ func (s *server) operation(c call) huma.Operation {
 // see runs fn on a view that has seen the entry that the caller asked for, and says where the view stands. Who asks for
 // none gets what this door has answered before, unless the view is behind.
 func (s *server) see(ctx context.Context, view *projections.Store, after uint64, fn func(tx *bbolt.Tx) error) (position *uint64, err error) {
+	if m := requestOf(ctx).moment; m != nil {
+		return s.seeThen(ctx, m, view, fn)
+	}
 	if after > 0 {
 		if err := s.wait(ctx, view, after); err != nil {
 			return nil, err

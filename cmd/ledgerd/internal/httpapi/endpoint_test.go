@@ -151,3 +151,29 @@ func TestDeleteEndpoint(t *testing.T) {
 		t.Errorf("again: %+v", again)
 	}
 }
+
+// L1, L12: installing again updates sockets and name; what is not said stays as it is.
+func TestInstalledAgainL12(t *testing.T) {
+	h := newHouse(t)
+	h.acme()
+	h.allocated("vm-server", "vm-1")
+	const url = "/v1/providers/acme/endpoints"
+	again := into[api.EndpointInstalled](h.call("POST", url, map[string]any{"endpoint": "vm-1", "sockets": 5}).is(200))
+	if again.License != nil || again.Position == nil {
+		t.Errorf("%+v", again)
+	}
+	if e := into[api.Endpoint](h.get(url + "/vm-1").is(200)); e.Sockets != 5 || e.Company != "globex" {
+		t.Errorf("%+v", e)
+	}
+	if n := into[api.Counters](h.get("/v1/providers/acme/licenses/counters?license_type=vm-server-socket").is(200)); n.Used != 3 {
+		t.Errorf("%d sockets are licensed", n.Used)
+	}
+	named := into[api.EndpointInstalled](h.call("POST", url, map[string]any{"endpoint": "vm-1", "name": "Host 1", "license_type": "vm-server"}).is(200))
+	if named.License == nil || named.License.LicenseType != "vm-server" {
+		t.Errorf("%+v", named)
+	}
+	if e := into[api.Endpoint](h.get(url + "/vm-1").is(200)); e.Sockets != 5 || e.Name != "Host 1" {
+		t.Errorf("%+v", e)
+	}
+	h.call("POST", url, map[string]any{"endpoint": "vm-2", "sockets": 5}).refused(422, "invalid")
+}

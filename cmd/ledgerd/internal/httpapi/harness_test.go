@@ -28,7 +28,9 @@ import (
 	"licenseledger/ledger/lease"
 	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
+	"licenseledger/ledger/proof"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
 	"licenseledger/projections/usage"
@@ -132,6 +134,11 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
+const ledgerID = "01KGB000000000000000000000"
+
+// checkpointKey signs the checkpoints of every house.
+func checkpointKey(origin string) (proof.Key, error) { return proof.NewKey(origin, [32]byte{1}) }
+
 // newHouse opens a ledger. adjust may change the door's configuration.
 func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	t.Helper()
@@ -149,7 +156,7 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	h.log = h.stream.Open()
 	logger := slog.New(slog.NewTextHandler(h.logged, nil))
 
-	for _, view := range []projections.View{licenses.New(), usage.View{}, invoices.New()} {
+	for _, view := range []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(checkpointKey)} {
 		store, err := projections.Open(dir, view)
 		must(err)
 		t.Cleanup(func() { must(store.Close()) })
@@ -167,7 +174,7 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	sequencer, err := ledger.Start(t.Context(), ledger.Config{Log: h.log, States: ledgertest.NewStates(t, h.stream.Open()), Clock: h.clock, Logger: logger})
 	must(err)
 	t.Cleanup(func() { must(sequencer.Close(context.Background())) })
-	_, err = sequencer.Submit(t.Context(), ledger.Command{ID: "ledgerd/open", Actor: "ledgerd", Body: license.Open{Ledger: "01KGB000000000000000000000", TestClock: true}})
+	_, err = sequencer.Submit(t.Context(), ledger.Command{ID: "ledgerd/open", Actor: "ledgerd", Body: license.Open{Ledger: ledgerID, TestClock: true}})
 	must(err)
 	h.submit = &submitter{next: sequencer}
 
@@ -185,8 +192,15 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	must(err)
 	c := httpapi.Config{
 		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Clock: h.clock,
-		Mover: &clock.Clock{Submit: sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Log: h.stream.Open(), Time: h.clock, Test: h.clock, Logger: logger},
-		Auth:  verifier, Names: h.names, Leases: leases, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
+		Audit: h.stores[3], AuditReader: audit.NewReader(dir, h.stores[3]), AuditKey: func() (string, error) {
+			k, err := checkpointKey(proof.Origin(ledgerID))
+			return k.Public(), err
+		},
+		Mover: &clock.Clock{
+			Submit: sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Audit: h.stores[3], Tiles: audit.Folder(dir),
+			Log: h.stream.Open(), Time: h.clock, Test: h.clock, Logger: logger,
+		},
+		Auth: verifier, Names: h.names, Leases: leases, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
 		Random: ledgertest.Entropy(1), Fresh: time.Minute, // however slow the machine is
 	}
 	for _, change := range adjust {

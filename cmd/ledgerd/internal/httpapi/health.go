@@ -16,7 +16,7 @@ import (
 
 // views are all views.
 func (s *server) views() []*projections.Store {
-	return []*projections.Store{s.Licenses, s.Usage, s.Invoices}
+	return []*projections.Store{s.Licenses, s.Usage, s.Invoices, s.Audit}
 }
 
 // readiness is what /readyz answers: why it cannot serve, if it cannot, and where the views stand.

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.etcd.io/bbolt"
 
@@ -22,7 +24,7 @@ func (s *server) history() {
 			method: "GET", path: "/providers/{provider}/usage-history", id: "list-usage-history", summary: "The usage history of a month", tag: "Usage",
 			about: "A row per license and assignment, and one per company for each metered or peak line; the running month through today. " +
 				"The costs add up to the subtotal of the month's statement. `status` is the license's as it is now.",
-			allow: []string{auth.UsageHistory}, unanswered: []string{"q"},
+			allow: []string{auth.UsageHistory},
 		},
 		options: func(in *historyIn) api.PageOptions { return in.PageOptions },
 		order:   "company",
@@ -59,7 +61,7 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 			return nil, invalid("query.company", "%v", err)
 		}
 	}
-	now, err := s.now()
+	now, err := s.at(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +87,7 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 	if err != nil {
 		return nil, err
 	}
+	words := strings.Fields(strings.ToLower(in.Q))
 	return func(ctx context.Context, after string, limit int) (page[api.UsageHistoryRow], error) {
 		p := page[api.UsageHistoryRow]{position: position}
 		var keys []string
@@ -94,7 +97,7 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 			if in.Company != "" && row.Company != in.Company {
 				continue
 			}
-			if key := historyKey(row); key > after {
+			if key := historyKey(row); key > after && s.historyHas(in.Provider, row, words) {
 				keys, picked = append(keys, key), append(picked, *row)
 			}
 			if len(picked) > limit {
@@ -121,6 +124,32 @@ func (s *server) listHistory(ctx context.Context, in *historyIn) (pager[api.Usag
 		p.position = lowest(p.position, known)
 		return p, err
 	}, nil
+}
+
+// historyHas says whether a row has words that begin so, in what it says of assignee, license, type and company.
+func (s *server) historyHas(provider string, r *catalog.Row, words []string) bool {
+	if len(words) == 0 {
+		return true
+	}
+	fields := []string{r.Type, r.Company}
+	if u := r.Use; u != nil {
+		fields = append(fields, u.License, s.assignee(provider, u.Assignee).ID)
+	}
+	return !slices.ContainsFunc(words, func(word string) bool {
+		return !slices.ContainsFunc(fields, func(field string) bool { return hasWord(strings.ToLower(field), word) })
+	})
+}
+
+// hasWord says whether a word of the text begins so. Words begin at the text's beginning and behind everything that is neither letter nor digit.
+func hasWord(text, word string) bool {
+	begins := true
+	for i, c := range text {
+		if begins && strings.HasPrefix(text[i:], word) {
+			return true
+		}
+		begins = !unicode.IsLetter(c) && !unicode.IsDigit(c)
+	}
+	return false
 }
 
 // historyKey sorts as the rows of a rating come: by company, type, license and time, a company's own row last.

@@ -26,6 +26,7 @@ import (
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 )
 
 // Submitter takes commands; the sequencer does.
@@ -44,11 +45,15 @@ type Config struct {
 	Licenses *projections.Store
 	Usage    *projections.Store
 	Invoices *projections.Store
+	Audit    *projections.Store
 	Clock    ledger.Clock
 	Mover    Mover // optional: only with a test clock
 	Auth     *auth.Verifier
 	Names    *names.Store
 	Leases   *leasekeys.Keys
+
+	AuditReader *audit.Reader          // of the store Audit
+	AuditKey    func() (string, error) // the public key of checkpoints
 
 	Logger   *slog.Logger         // optional
 	Registry *prometheus.Registry // optional; others may have registered metrics of their own
@@ -71,7 +76,8 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Submit", c.Submit == nil}, {"Licenses", c.Licenses == nil}, {"Usage", c.Usage == nil}, {"Invoices", c.Invoices == nil},
-		{"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil}, {"Leases", c.Leases == nil},
+		{"Audit", c.Audit == nil}, {"AuditReader", c.AuditReader == nil}, {"AuditKey", c.AuditKey == nil}, {"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil},
+		{"Leases", c.Leases == nil},
 	} {
 		if needed.missing {
 			return errors.New("httpapi: the configuration has no " + needed.name)
@@ -131,9 +137,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	s.api = humago.New(s.mux, s.document())
 	for _, family := range []func(){
-		s.providers, s.companies, s.administrators, s.tokens, s.payments, s.endpoints, s.endpointChanges, s.leases,
+		s.providers, s.companies, s.administrators, s.erasures, s.tokens, s.payments, s.endpoints, s.endpointChanges, s.leases,
 		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
-		s.usage, s.history, s.invoices, s.estimates, s.catalog, s.clock, s.outside,
+		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.explanations, s.estimates, s.catalog, s.clock, s.changes, s.audit, s.outside,
 	} {
 		family()
 	}
@@ -187,7 +193,7 @@ func (s *server) document() huma.Config {
 		Formats:                      map[string]huma.Format{api.MediaJSON: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 		DefaultFormat:                api.MediaJSON,
 		RejectUnknownQueryParameters: true,
-		Transformers:                 []huma.Transformer{s.ownProblems},
+		Transformers:                 []huma.Transformer{s.ownProblems, func(ctx huma.Context, _ string, v any) (any, error) { return s.covered(ctx.Context(), v), nil }},
 	}
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -169,7 +170,7 @@ func (s *server) issued(ctx context.Context, in *invoiceIn) (v api.Invoice, posi
 }
 
 func (s *server) draft(ctx context.Context, in *draftIn) (v api.Invoice, position *uint64, err error) {
-	now, err := s.now()
+	now, err := s.at(ctx)
 	if err != nil {
 		return v, nil, err
 	}
@@ -196,7 +197,7 @@ func invoiceRow(v *invoices.Statement) api.Invoice {
 		Period: api.Period{From: v.Month.Start(), To: v.Month.End()}, IssuedAt: v.IssuedAt, Currency: v.Currency,
 		Lines:    make([]api.Line, len(v.Lines)),
 		Subtotal: v.Subtotal.String(), MinimumAdjustment: v.Minimum.String(), Total: v.Total.String(),
-		Status: api.InvoicePending, Position: v.Entry,
+		Status: cmp.Or(string(v.Outcome), api.InvoicePending), Position: v.Entry,
 	}
 	digest, _ := v.Digest.MarshalText() // never fails
 	row.Digest = string(digest)

@@ -21,7 +21,7 @@ func (s *server) leases() {
 		method: "GET", path: "/providers/{provider}/endpoints/{endpoint}/lease", id: "get-endpoint-lease", summary: "What an endpoint may do offline", tag: "Leases",
 		about: "A signed lease (a JWT, verified with /.well-known/jwks.json) and its claims. Leases are made as they are asked for, and recorded nowhere. " +
 			"An agent may ask for that of its own endpoint.",
-		anyone: true, codes: []api.Code{api.CodePermissionDenied},
+		anyone: true, present: true, codes: []api.Code{api.CodePermissionDenied},
 	}, s.endpointLease)
 }
 

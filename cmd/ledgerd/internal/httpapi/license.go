@@ -81,7 +81,7 @@ func (s *server) listLicenses(_ context.Context, in *licensesIn) (pager[api.Lice
 		return nil, err
 	}
 	return func(ctx context.Context, after string, limit int) (page[api.License], error) {
-		now, err := s.now()
+		now, err := s.at(ctx)
 		if err != nil {
 			return page[api.License]{}, err
 		}
@@ -139,7 +139,7 @@ type getLicenseIn struct {
 }
 
 func (s *server) getLicense(ctx context.Context, in *getLicenseIn) (*read[api.License], error) {
-	now, err := s.now()
+	now, err := s.at(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -30,8 +29,8 @@ const (
 //
 // It rates the month's uses twice, as they go on and as they would, so it obeys every rule of the statement: the day of a
 // release is billed, days that an assignee before it had on the same license are not billed again, a license that
-// becomes the free one costs nothing. Trials that will be paid within the month are part of both. Payment between now and then
-// (an expiry) is not foreseen.
+// becomes the free one costs nothing. Trials that will be paid within the month are part of both (see expected). Payment between
+// now and then (an expiry) is not foreseen.
 func (s *server) preview(ctx context.Context, t terms, receipt ledger.Receipt, way leaning) (api.Preview, error) {
 	now := receipt.Time
 	month := events.MonthOf(now)
@@ -42,8 +41,18 @@ func (s *server) preview(ctx context.Context, t terms, receipt ledger.Receipt, w
 	if err := s.wait(ctx, s.Invoices, s.answered.Load()); err != nil {
 		return api.Preview{}, err
 	}
+	var before, after []catalog.Use
+	err := s.Licenses.Read(ctx, func(tx *bbolt.Tx, _ uint64) (err error) {
+		if before, err = expected(tx, t.provider, nil); err == nil {
+			after, err = expected(tx, t.provider, &events.Entry{Time: now, Events: receipt.Events})
+		}
+		return err
+	})
+	if err != nil {
+		return api.Preview{}, err
+	}
 	in := catalog.Input{Month: month, Catalog: c, Currency: t.currency}
-	err := s.Invoices.Read(ctx, func(tx *bbolt.Tx, _ uint64) error {
+	err = s.Invoices.Read(ctx, func(tx *bbolt.Tx, _ uint64) error {
 		rating, err := invoices.History(tx, t.provider, month, month.Last())
 		for i := range rating.Rows {
 			if use := rating.Rows[i].Use; use != nil {
@@ -55,38 +64,37 @@ func (s *server) preview(ctx context.Context, t terms, receipt ledger.Receipt, w
 	if err != nil {
 		return api.Preview{}, err
 	}
-	goesOn, err := costOf(in)
+	goesOn, err := costOf(in, before)
 	if err != nil {
 		return api.Preview{}, err
 	}
 	for _, e := range receipt.Events {
 		if l := events.LicenseAfter(e.Data); l != nil {
-			in.Uses = follow(in.Uses, l, now, t)
+			in.Uses = follow(in.Uses, l, now)
 		}
 	}
-	would, err := costOf(in)
+	would, err := costOf(in, after)
 	if err != nil {
 		return api.Preview{}, err
 	}
-	p := api.Preview{Currency: t.currency}
-	switch more := would.Sub(goesOn.Decimal); {
+	return previewOf(events.Money{Decimal: would.Sub(goesOn.Decimal)}, t.currency, way), nil
+}
+
+// previewOf is the preview of a change that leads to so much more.
+func previewOf(more events.Money, currency string, way leaning) api.Preview {
+	switch {
 	case more.IsPositive() || more.IsZero() && way == costs:
-		p.Cost = events.Money{Decimal: more}.String()
+		return api.Preview{Currency: currency, Cost: more.String()}
 	case more.IsNegative() || way == saves:
-		p.Savings = events.Money{Decimal: more.Neg()}.String()
-	default:
-		return api.Preview{}, nil
+		return api.Preview{Currency: currency, Savings: events.Money{Decimal: more.Neg()}.String()}
 	}
-	return p, nil
+	return api.Preview{}
 }
 
 // follow is a month's uses as they would be after an event now that leaves a license so.
-func follow(uses []catalog.Use, l *events.License, now time.Time, t terms) []catalog.Use {
+func follow(uses []catalog.Use, l *events.License, now time.Time) []catalog.Use {
 	month, today := events.MonthOf(now), events.DateOf(now)
-	// What its trial would lead to is seen anew.
-	uses = slices.DeleteFunc(slices.Clone(uses), func(u catalog.Use) bool {
-		return u.Activated.After(now) && (u.License == l.ID || strings.HasPrefix(u.License, l.ID+"/"))
-	})
+	uses = slices.Clone(uses)
 	serves := false
 	for i := range uses {
 		u := &uses[i]
@@ -97,23 +105,15 @@ func follow(uses []catalog.Use, l *events.License, now time.Time, t terms) []cat
 			u.To, u.Deactivated = min(u.To, today), now
 		}
 	}
-	u := catalog.Use{License: l.ID, Created: l.Created, Type: l.Type, Company: l.Company, Assignee: l.Assignee, To: month.Last()}
-	switch {
-	case l.Billable() && !serves:
-		u.From, u.Activated = max(today, l.BilledFrom), now
-	case l.Status == events.Trial && l.Assigned && l.AutoRenew && t.pays && l.ExpiresAt.Before(month.End()):
-		u.From, u.Activated = events.DateOf(l.ExpiresAt), l.ExpiresAt
-	default:
-		return uses
+	if u := useFrom(l, now, month); l.Billable() && !serves && u.From <= u.To {
+		uses = append(uses, u)
 	}
-	if u.From > u.To {
-		return uses
-	}
-	return append(uses, u)
+	return uses
 }
 
-// costOf is what a month's uses cost together.
-func costOf(in catalog.Input) (events.Money, error) {
+// costOf is what a month's uses cost together with further ones.
+func costOf(in catalog.Input, more []catalog.Use) (events.Money, error) {
+	in.Uses = slices.Concat(in.Uses, more)
 	rating, err := catalog.Rate(in)
 	if err != nil {
 		return events.Money{}, fmt.Errorf("rate %s for a dry run: %w", in.Month, err)

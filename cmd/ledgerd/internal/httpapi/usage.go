@@ -98,7 +98,7 @@ func (s *server) reportUsage(ctx context.Context, in *reportUsageIn) (*streamed,
 	if err != nil {
 		return nil, err
 	}
-	return &streamed{func(c huma.Context) { writeJSON(c, nil, answer) }}, nil
+	return &streamed{func(c huma.Context) { writeJSON(c, nil, s.covered(ctx, answer)) }}, nil
 }
 
 func (s *server) reportOne(ctx context.Context, in *reportUsageIn) (answer api.ReportAnswer, err error) {
