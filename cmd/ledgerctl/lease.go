@@ -43,18 +43,22 @@ it; ledgerctl lease check verifies that offline.`,
 
 // leaseGrid shows what a lease says, and what it allows where that was judged.
 func leaseGrid(l *lease.Claims, s *lease.State) grid {
-	g := grid{columns: left("subject provider key status license_types backup_until restore_until restore_limit offline_until refresh_at issued_at issuer")}
+	g := grid{columns: left("subject provider status license_types keys backup_until restore_until restore_limit offline_until refresh_at issued_at issuer")}
 	var types []string
 	for _, held := range l.Licenses {
 		types = append(types, held.Type)
 	}
 	slices.Sort(types)
+	var keys []string
+	for _, held := range l.Keys {
+		keys = append(keys, held.Key)
+	}
 	restore := any("always")
 	if !l.RestoreUntil.IsZero() {
 		restore = l.RestoreUntil
 	}
 	cells := []any{
-		l.Subject, l.Provider, l.Key, l.Status, slices.Compact(types), l.BackupUntil, restore, positive(l.RestoreLimit),
+		l.Subject, l.Provider, l.Status, slices.Compact(types), keys, l.BackupUntil, restore, positive(l.RestoreLimit),
 		l.OfflineUntil, l.RefreshAt, l.Issued(), l.Issuer,
 	}
 	if s != nil {

@@ -248,6 +248,13 @@ func (a *Agent) Check() lease.State {
 	return a.lease.judge(now)
 }
 
+// Seated says whether a user has a seat of a key that allows backups, as far as the lease that is held knows: without the ledger, a
+// backup job serves nobody else (domain K11).
+func (a *Agent) Seated(user string) bool {
+	claims, _ := a.lease.held()
+	return claims != nil && claims.Seated(user, a.Now())
+}
+
 // Lease is the lease that is held, or nil, and its signed text. A lease is not changed: it can be looked at without a copy.
 func (a *Agent) Lease() (claims *lease.Claims, text string) { return a.lease.held() }
 

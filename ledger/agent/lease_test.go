@@ -256,6 +256,23 @@ func TestTrialK3(t *testing.T) {
 	})
 }
 
+// Domain K11: offline, only seated users.
+func TestSeatedK11(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice()
+		o.claims = func(c *lease.Claims) {
+			c.Keys = []lease.LeasedKey{{Key: "01K", Status: "active", Until: c.OfflineUntil, Users: []string{lease.UserID("01K", "ann")}}}
+		}
+		a := open(t, t.TempDir(), agent.Options{Leases: o.leases()})
+		if err := a.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !a.Seated("ann") || a.Seated("bob") {
+			t.Errorf("ann %v, bob %v", a.Seated("ann"), a.Seated("bob"))
+		}
+	})
+}
+
 // Without a source the agent holds what it has, and says so when it is asked for more.
 func TestNoLeases(t *testing.T) {
 	a := open(t, t.TempDir(), agent.Options{Keys: lease.NewKeySet(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))})
@@ -263,7 +280,7 @@ func TestNoLeases(t *testing.T) {
 	if err := a.Refresh(context.Background()); err == nil {
 		t.Error("refreshed")
 	}
-	if claims, text := a.Lease(); claims != nil || text != "" {
+	if claims, text := a.Lease(); claims != nil || text != "" || a.Seated("ann") {
 		t.Error("it holds one")
 	}
 }

@@ -36,12 +36,10 @@ type Claims struct {
 	Expires  int64  `json:"exp" example:"1768204800" doc:"offline_until, in seconds since 1970"`
 
 	Provider string `json:"provider" example:"acme"`
-	Key      string `json:"key,omitempty" doc:"the annual key that it is a lease of"`
 	Status   string `json:"status" enum:"active,trial,expired,suspended,unlicensed"`
-	// Licenses are what the subject holds now, in the order of their ids.
+	// Licenses and Keys are what the subject holds, in the order of their ids: an endpoint licenses, an instance keys.
 	Licenses []LeasedLicense `json:"licenses,omitempty" doc:"the licenses that the endpoint holds"`
-	// Users are the users with a seat, as UserID writes them; offline, a backup job serves nobody else.
-	Users []string `json:"users,omitempty" doc:"of a key: who has a seat, as opaque ids"`
+	Keys     []LeasedKey     `json:"keys,omitempty" doc:"the annual keys of the instance"`
 
 	BackupUntil  time.Time `json:"backup_until" doc:"backup jobs run and are created before this instant, and before offline_until"`
 	RestoreUntil time.Time `json:"restore_until,omitzero" doc:"restore and archive jobs run before this instant; absent: always"`
@@ -56,6 +54,15 @@ type LeasedLicense struct {
 	Type   string    `json:"license_type" example:"server"`
 	Status string    `json:"status" enum:"trial,paid"`
 	Until  time.Time `json:"until" doc:"the license allows backups before this instant"`
+}
+
+// LeasedKey is an annual key in a lease.
+type LeasedKey struct {
+	Key    string    `json:"key" example:"01K9PZ3V5Q6W7X8Y9ZABCDEFGH"`
+	Status string    `json:"status" enum:"ordered,active,expired,suspended"`
+	Until  time.Time `json:"until" doc:"the key allows backups before this instant"`
+	// Users are those with a seat, as UserID writes them.
+	Users []string `json:"users,omitempty" doc:"who has a seat, as opaque ids; offline, backup jobs serve nobody else"`
 }
 
 // Issue fills in who issues a lease, and what follows from when and for how long it may be used offline.

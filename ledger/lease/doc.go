@@ -18,8 +18,8 @@
 //	  "refresh_at": "2026-01-05T09:00:00Z"     by then a program that can reach the ledger asks for a newer one
 //	}
 //
-// Where restores end or are limited, as in a trial without a key, there are restore_until and restore_limit too; where the
-// lease is of an annual key, key and users. The public keys are published as a JWK Set (RFC 7517, RFC 8037) at /.well-known/jwks.json; a key's id is its thumbprint
+// The lease of an instance has keys in the place of licenses, each with the users that have a seat. Where restores end or are limited,
+// as in a trial without a key, there are restore_until and restore_limit too. The public keys are published as a JWK Set (RFC 7517, RFC 8037) at /.well-known/jwks.json; a key's id is its thumbprint
 // (RFC 7638). Any JWT library verifies a lease with them.
 //
 // # Judging

@@ -111,7 +111,10 @@ func Judge(c *Claims, now, seen time.Time) State {
 	return s
 }
 
-// Seated says whether a user has a seat of the lease's key: offline, a backup job serves nobody else (domain K11).
-func (c *Claims) Seated(user string) bool {
-	return c.Key != "" && slices.Contains(c.Users, UserID(c.Key, user))
+// Seated says whether a user has a seat of one of the lease's keys that allow backups at a moment: offline, a backup job serves
+// nobody else (domain K11).
+func (c *Claims) Seated(user string, at time.Time) bool {
+	return slices.ContainsFunc(c.Keys, func(k LeasedKey) bool {
+		return at.Before(k.Until) && slices.Contains(k.Users, UserID(k.Key, user))
+	})
 }

@@ -344,16 +344,22 @@ func maxTime(a, b time.Time) time.Time {
 	return b
 }
 
-// Domain K11: offline, only seated users; ids are exact.
+// Domain K11: offline, only seated users, of keys that allow backups; ids are exact.
 func TestSeatedK11(t *testing.T) {
 	c := server()
-	c.Key, c.Users = "01K", []string{lease.UserID("01K", "ann@example.com"), lease.UserID("01L", "bob@example.com")}
-	for user, want := range map[string]bool{"ann@example.com": true, "Ann@example.com": false, "bob@example.com": false, "": false} {
-		if c.Seated(user) != want {
+	c.Keys = []lease.LeasedKey{
+		{Key: "01K", Status: "active", Until: after(day), Users: []string{lease.UserID("01K", "ann@example.com"), lease.UserID("01L", "bob@example.com")}},
+		{Key: "01M", Status: "expired", Until: after(-day), Users: []string{lease.UserID("01M", "eve@example.com")}},
+	}
+	for user, want := range map[string]bool{"ann@example.com": true, "Ann@example.com": false, "bob@example.com": false, "eve@example.com": false, "": false} {
+		if c.Seated(user, after(day-tick)) != want {
 			t.Errorf("%q: %v", user, !want)
 		}
 	}
-	if text := must(lease.Sign(c, key(1)))(t); strings.Contains(text, part("ann@example.com")[:16]) || strings.Contains(string(must(json.Marshal(c))(t)), "ann") {
+	if c.Seated("ann@example.com", after(day)) {
+		t.Error("the key has ended")
+	}
+	if text := must(json.Marshal(c))(t); strings.Contains(string(text), "ann") || strings.Contains(string(text), "example") {
 		t.Error("the lease tells who has a seat")
 	}
 }
