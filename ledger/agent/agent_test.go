@@ -17,6 +17,7 @@ import (
 
 	"licenseledger/ledger/agent"
 	"licenseledger/ledger/api"
+	"licenseledger/projections/viewtest"
 )
 
 // later lets time pass, and then waits until everybody waits for something. The time is the bubble's.
@@ -29,7 +30,7 @@ func later(d time.Duration) {
 func TestReadingsGatherU3(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ledger := newFake()
-		a := open(t, t.TempDir(), agent.Options{Transport: ledger, Company: "globex", Gather: 10 * time.Second})
+		a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger, Company: "globex", Gather: 10 * time.Second})
 		report(t, a, named(0))
 		later(6 * time.Second)
 		report(t, a, named(1), named(2))
@@ -67,7 +68,7 @@ func TestExactlyOnceU2(t *testing.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 12).Draw(rt, "steps")
 		faults := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 30).Draw(rt, "faults")
 		synctest.Test(t, func(t *testing.T) {
-			ledger, dir, n, i := newFake(), t.TempDir(), 0, 0
+			ledger, dir, n, i := newFake(), viewtest.TempDir(t), 0, 0
 			fault := func(kind int, err error) func(api.Report) error {
 				return func(api.Report) error {
 					i++
@@ -103,7 +104,7 @@ func TestExactlyOnceU2(t *testing.T) {
 // Domain U2: a folder is one spool for ever; numbers, mark and what was not sent outlive the process.
 func TestReopenedU2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ledger, dir := newFake(), t.TempDir()
+		ledger, dir := newFake(), viewtest.TempDir(t)
 		o := agent.Options{Transport: ledger}
 		a := open(t, dir, o)
 		if err := a.ReportMarked("job 2", named(0), named(1)); err != nil || a.Mark() != "job 2" {
@@ -132,7 +133,7 @@ func TestReopenedU2(t *testing.T) {
 			t.Error(err)
 		}
 		shut(t, a)
-		if other := open(t, t.TempDir(), o); other.Status().Spool == was.Spool || other.Mark() != "" {
+		if other := open(t, viewtest.TempDir(t), o); other.Status().Spool == was.Spool || other.Mark() != "" {
 			t.Error("two folders are one spool")
 		}
 	})
@@ -141,7 +142,7 @@ func TestReopenedU2(t *testing.T) {
 // A full spool refuses, says so, keeps what it has, and takes readings again once some were sent.
 func TestFullSpool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ledger, dir := newFake(), t.TempDir()
+		ledger, dir := newFake(), viewtest.TempDir(t)
 		ledger.fail(always(errCut), nil)
 		const most = 1 << 20
 		a := open(t, dir, agent.Options{Transport: ledger, MaxBytes: most})
@@ -177,7 +178,7 @@ func TestRefusedReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ledger := newFake()
 		ledger.ahead = -time.Hour // so the machine's clock is an hour ahead
-		a := open(t, t.TempDir(), agent.Options{Transport: ledger})
+		a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger})
 		now := time.Now()
 		at := func(i int, d time.Duration) api.Reading { r := named(i); r.At = now.Add(d); return r }
 		report(t, a, at(0, -2*time.Hour), at(100, 0), at(1, -time.Hour), at(101, time.Minute), at(102, -time.Minute))
@@ -225,7 +226,7 @@ func TestRefusedReport(t *testing.T) {
 			}
 			return nil
 		}, nil)
-		a := open(t, t.TempDir(), agent.Options{Transport: ledger})
+		a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger})
 		report(t, a, named(100), named(101))
 		flush(t, a)
 		if bad, err := a.Refused(); err != nil || len(bad) != 1 || len(bad[0].Readings) != 2 || bad[0].Problem.Code != api.CodeTooLarge {
@@ -254,7 +255,7 @@ func TestRefusedAndRecordedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ledger := newFake()
 		ledger.ahead = -time.Hour
-		a := open(t, t.TempDir(), agent.Options{Transport: ledger})
+		a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger})
 		ledger.fail(func(r api.Report) error {
 			if r.Void != "" {
 				// The first attempt, which the network had kept: now it comes.
@@ -281,7 +282,7 @@ func TestCopiedSpoolU2(t *testing.T) {
 	for _, since := range []int{1, 16, 17, 40} {
 		t.Run(fmt.Sprint(since), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ledger, first, second := newFake(), t.TempDir(), filepath.Join(t.TempDir(), "copy")
+				ledger, first, second := newFake(), viewtest.TempDir(t), filepath.Join(viewtest.TempDir(t), "copy")
 				o := agent.Options{Transport: ledger}
 				a := open(t, first, o)
 				report(t, a, named(0))
@@ -325,7 +326,7 @@ func TestNumberThatCannotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ledger := newFake()
-				a := open(t, t.TempDir(), agent.Options{Transport: ledger})
+				a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger})
 				old := a.Status().Spool
 				ledger.fail(func(r api.Report) error {
 					if r.Spool != old {
@@ -368,7 +369,7 @@ func TestWaitedOut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ledger := newFake()
 				ledger.fail(always(err), nil)
-				a := open(t, t.TempDir(), agent.Options{Transport: ledger, Gather: -1})
+				a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger, Gather: -1})
 				report(t, a, named(0))
 				later(2 * 24 * time.Hour)
 				s := a.Status()
@@ -403,7 +404,7 @@ func TestBackoff(t *testing.T) {
 			}
 			return busy
 		}, nil)
-		a := open(t, t.TempDir(), agent.Options{Transport: ledger, Gather: -1, MinBackoff: time.Second, MaxBackoff: 8 * time.Second})
+		a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger, Gather: -1, MinBackoff: time.Second, MaxBackoff: 8 * time.Second})
 		report(t, a, named(0))
 		later(time.Minute)
 		ledger.fail(nil, nil)
@@ -424,7 +425,7 @@ func TestBackoff(t *testing.T) {
 func TestReadingsAreChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ledger := newFake()
-		a := open(t, t.TempDir(), agent.Options{Transport: ledger, Gather: -1})
+		a := open(t, viewtest.TempDir(t), agent.Options{Transport: ledger, Gather: -1})
 		now := time.Now()
 		good := api.Reading{Meter: "m", Value: "1", At: now}
 		for name, r := range map[string]api.Reading{
@@ -458,7 +459,7 @@ func TestReadingsAreChecked(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	dir := t.TempDir()
+	dir := viewtest.TempDir(t)
 	a := open(t, dir, agent.Options{})
 	if _, err := agent.Open(dir, agent.Options{Agent: "pc-17"}); !errors.Is(err, agent.ErrLocked) {
 		t.Errorf("opened twice: %v", err)
@@ -475,11 +476,11 @@ func TestOpenRefuses(t *testing.T) {
 		"no agent": {}, "agent": {Agent: "a b"}, "company": {Agent: "a", Company: "b.c"}, "bytes": {Agent: "a", MaxBytes: -1},
 		"backoff": {Agent: "a", MinBackoff: time.Hour, MaxBackoff: time.Minute},
 	} {
-		if _, err := agent.Open(t.TempDir(), o); err == nil {
+		if _, err := agent.Open(viewtest.TempDir(t), o); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
-	file := filepath.Join(t.TempDir(), "agent.db")
+	file := filepath.Join(viewtest.TempDir(t), "agent.db")
 	if err := os.WriteFile(file, []byte(strings.Repeat("not a spool\n", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"licenseledger/ledger/agent"
 	"licenseledger/ledger/lease"
+	"licenseledger/projections/viewtest"
 )
 
 const day = 24 * time.Hour
@@ -30,7 +31,7 @@ func is(t testing.TB, what string, a *agent.Agent, mode lease.Mode, reason lease
 func TestRefreshedWithinTheHourK11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice()
-		a := open(t, t.TempDir(), agent.Options{Leases: o.leases()})
+		a := open(t, viewtest.TempDir(t), agent.Options{Leases: o.leases()})
 		synctest.Wait()
 		is(t, "fetched", a, lease.Allowed, "")
 		for range 40 {
@@ -49,7 +50,7 @@ func TestRefreshedWithinTheHourK11(t *testing.T) {
 // Domain K11: offline, backups go on for exactly 7 x 24 h; then they are suspended until the ledger is reached. Restores go on.
 func TestOfflineK11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, dir := newOffice(), t.TempDir()
+		o, dir := newOffice(), viewtest.TempDir(t)
 		options := agent.Options{Leases: o.leases()}
 		a := open(t, dir, options)
 		synctest.Wait()
@@ -91,7 +92,7 @@ func TestRenewedK11(t *testing.T) {
 		o := newOffice()
 		expired := func(c *lease.Claims) { c.Status, c.BackupUntil = lease.StatusExpired, c.Issued() }
 		o.claims = expired
-		a := open(t, t.TempDir(), agent.Options{Leases: o.leases()})
+		a := open(t, viewtest.TempDir(t), agent.Options{Leases: o.leases()})
 		synctest.Wait()
 		is(t, "expired", a, lease.RestoreOnly, lease.NotLicensed)
 		o.set(func(o *office) { o.claims = nil })
@@ -125,7 +126,7 @@ func TestRenewedK11(t *testing.T) {
 // said what time it is.
 func TestClockTurnedBackK11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, dir := newOffice(), t.TempDir()
+		o, dir := newOffice(), viewtest.TempDir(t)
 		var turned time.Duration
 		options := agent.Options{Leases: o.leases(), Now: func() time.Time { return time.Now().Add(-turned) }}
 		a := open(t, dir, options)
@@ -175,7 +176,7 @@ func TestClockTurnedBackK11(t *testing.T) {
 // Keys rotate; a lease that no published key verifies, or that is another's, is not held.
 func TestLeaseKeysK11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, dir := newOffice(), t.TempDir()
+		o, dir := newOffice(), viewtest.TempDir(t)
 		a := open(t, dir, agent.Options{Leases: o.leases()})
 		synctest.Wait()
 		first, firstText := a.Lease()
@@ -246,7 +247,7 @@ func TestTrialK3(t *testing.T) {
 		o.claims = func(c *lease.Claims) {
 			c.Status, c.BackupUntil, c.RestoreUntil, c.RestoreLimit = lease.StatusTrial, ends, ends, lease.TrialRestoreLimit
 		}
-		a := open(t, t.TempDir(), agent.Options{Leases: o.leases()})
+		a := open(t, viewtest.TempDir(t), agent.Options{Leases: o.leases()})
 		synctest.Wait()
 		if s := a.Check(); !s.Backup || !s.Restore || s.RestoreLimit != 5 {
 			t.Errorf("%+v", s)
@@ -263,7 +264,7 @@ func TestSeatedK11(t *testing.T) {
 		o.claims = func(c *lease.Claims) {
 			c.Keys = []lease.LeasedKey{{Key: "01K", Status: "active", Until: c.OfflineUntil, Users: []string{lease.UserID("01K", "ann")}}}
 		}
-		a := open(t, t.TempDir(), agent.Options{Leases: o.leases()})
+		a := open(t, viewtest.TempDir(t), agent.Options{Leases: o.leases()})
 		if err := a.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +276,7 @@ func TestSeatedK11(t *testing.T) {
 
 // Without a source the agent holds what it has, and says so when it is asked for more.
 func TestNoLeases(t *testing.T) {
-	a := open(t, t.TempDir(), agent.Options{Keys: lease.NewKeySet(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))})
+	a := open(t, viewtest.TempDir(t), agent.Options{Keys: lease.NewKeySet(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))})
 	is(t, "none", a, lease.Suspended, lease.NoLease)
 	if err := a.Refresh(context.Background()); err == nil {
 		t.Error("refreshed")
