@@ -37,6 +37,17 @@ func EndpointLeases(client *api.Client, provider, endpoint string) *Leases {
 	}
 }
 
+// InstanceLeases are the leases of an instance: of all its keys, or of its trial. The client's token is the instance's.
+func InstanceLeases(client *api.Client, provider, instance string) *Leases {
+	return &Leases{
+		Provider: provider, Subject: "instance:" + instance, Keys: client.LeaseKeys,
+		Fetch: func(ctx context.Context) (string, error) {
+			l, err := client.InstanceLease(ctx, provider, instance, api.ReadOptions{})
+			return l.Text, err
+		},
+	}
+}
+
 var (
 	leaseBucket = []byte("lease") // what there is one of; keys below
 
