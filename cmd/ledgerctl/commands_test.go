@@ -68,6 +68,12 @@ func moreCommands() []struct{ args, expect string } {
 			> DELETE /v1/providers/acme/endpoints/pc-17
 			< 200
 			< {"licenses":[` + license + `],"position":7}`},
+		{"endpoint lease pc-17 --after 7", `
+			> GET /v1/providers/acme/endpoints/pc-17/lease?after=7
+			< 200
+			< {"lease":"x.y.z","iss":"01K","sub":"agent:pc-17","iat":1767600000,"exp":1768204800,"provider":"acme","status":"active",
+			< "licenses":[{"id":"01J","license_type":"server","status":"paid","until":"2026-01-12T08:00:00Z"}],
+			< "backup_until":"2026-01-12T08:00:00Z","offline_until":"2026-01-12T08:00:00Z","refresh_at":"2026-01-05T09:00:00Z"}`},
 		{"license unassign 01J", `
 			> POST /v1/providers/acme/licenses/01J/unassign
 			< 200

@@ -25,7 +25,7 @@
 // # Errors
 //
 // An error is one line on stderr, ledgerctl: CODE: message, with the code of the contract or one of ours (usage,
-// unreachable, timeout, interrupted, refused, failed); below it the fields that were wrong, and hints. The exit code is 0
+// unreachable, timeout, interrupted, refused, unverified, failed); below it the fields that were wrong, and hints. The exit code is 0
 // when it was done, 1 when it was refused or failed, 2 for a wrong command line or input file, 3 when something does not
 // verify.
 //

@@ -10,7 +10,7 @@ import (
 
 func (c *cli) endpointCommands() *cobra.Command {
 	return c.family("endpoint", "Machines with the backup agent",
-		c.endpointInstall(), c.endpointMove(), c.endpointRemove(), c.endpointList(), c.endpointShow())
+		c.endpointInstall(), c.endpointMove(), c.endpointRemove(), c.endpointList(), c.endpointShow(), c.endpointLease())
 }
 
 func (c *cli) endpointList() *cobra.Command {

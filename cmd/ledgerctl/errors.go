@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/lease"
 	"licenseledger/ledger/proof"
 )
 
@@ -90,7 +91,7 @@ func (c *cli) explain(cmd *cobra.Command, err error) complaint {
 	var problem *api.Problem
 	var broken *net.OpError
 	switch {
-	case proof.Tampered(err):
+	case proof.Tampered(err), errors.Is(err, lease.ErrUnverified):
 		told.code, told.exit, told.message = "unverified", exitUnverified, err.Error()
 	case errors.As(err, &problem):
 		told.problem(cmd, problem)

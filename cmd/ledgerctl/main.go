@@ -82,6 +82,7 @@ func (c *cli) root() *cobra.Command {
 		c.paymentCommands(),
 		c.endpointCommands(),
 		c.licenseCommands(),
+		c.leaseCommands(),
 		c.usageCommands(),
 		c.invoiceCommands(),
 		c.adjustmentCommand(),

@@ -22,7 +22,7 @@ import (
 func (c *cli) usageReport() *cobra.Command {
 	var report api.Report
 	var readings []string
-	var file string
+	var file, dir string
 	var o api.ChangeOptions
 	cmd := c.command(command{
 		use:   "report --agent AGENT --seq N --reading METER=VALUE[@TIME] [flags]",
@@ -35,14 +35,21 @@ any time, as long as its times stay the same: a reading without TIME is of now.
 With --file every line is a report in JSON, as the ledger takes it; --agent then
 counts for lines that name none. Reports are sent one after the other and answered
 one by one; the exit code is 1 if any was refused. With -o json every answer is an
-object on a line of its own.`,
+object on a line of its own.
+
+With --spool-dir readings go through a durable spool in that folder, which numbers
+the reports: they are on disk before anything is sent, and what cannot be sent now
+the next such command sends, exactly once; without readings it only does that. A
+machine that is often offline reports so. The folder belongs to one agent; do not
+copy it.`,
 		example: `  ledgerctl usage report --agent pc-17 --seq 42 --reading backup_bytes=1234@2026-03-11T04:00:00Z
   ledgerctl usage report --agent pc-17 --seq 43 --void "disk lost"
-  ledgerctl usage report --file reports.jsonl`,
+  ledgerctl usage report --file reports.jsonl
+  ledgerctl usage report --agent pc-17 --spool-dir /var/lib/pc-17 --reading backup_bytes=1234`,
 		pace: paceStream,
 		run: func(ctx context.Context, _ []string) error {
 			if file == "" {
-				return c.reportOne(ctx, report, readings, o)
+				return c.reportOne(ctx, report, readings, dir, o)
 			}
 			input, err := c.open(file)
 			if err != nil {
@@ -60,21 +67,25 @@ object on a line of its own.`,
 	flags.StringArrayVar(&readings, "reading", nil, "a measured value, as `METER=VALUE@TIME`; TIME is RFC 3339 or a day; may be repeated")
 	flags.StringVar(&report.Void, "void", "", "give the number up, for this `REASON`")
 	flags.StringVarP(&file, "file", "f", "", "`FILE` of reports, one per line; - for standard input")
-	cmd.MarkFlagsOneRequired("reading", "void", "file")
+	flags.StringVar(&dir, "spool-dir", "", "send through the durable spool in this `FOLDER`, which is made if there is none")
+	cmd.MarkFlagsOneRequired("reading", "void", "file", "spool-dir")
 	cmd.MarkFlagsMutuallyExclusive("reading", "void", "file")
 	for _, name := range []string{"spool", "seq", "company"} {
 		cmd.MarkFlagsMutuallyExclusive(name, "file")
 	}
 	dryRunFlag(cmd, &o)
+	for _, name := range []string{"spool", "seq", "void", "file", "dry-run"} {
+		cmd.MarkFlagsMutuallyExclusive(name, "spool-dir")
+	}
 	return cmd
 }
 
-// reportOne sends the report that the flags describe.
-func (c *cli) reportOne(ctx context.Context, report api.Report, readings []string, o api.ChangeOptions) error {
+// reportOne sends the report that the flags describe, or in a folder's spool its readings.
+func (c *cli) reportOne(ctx context.Context, report api.Report, readings []string, dir string, o api.ChangeOptions) error {
 	switch {
 	case report.Agent == "":
 		return &usageError{text: "--agent is missing"}
-	case report.Seq == 0:
+	case report.Seq == 0 && dir == "":
 		return &usageError{text: "--seq is missing: reports are numbered from 1"}
 	}
 	now := time.Now().UTC().Truncate(time.Second)
@@ -86,6 +97,9 @@ func (c *cli) reportOne(ctx context.Context, report api.Report, readings []strin
 		}
 		report.Readings = append(report.Readings, reading)
 		fmt.Fprintf(&again, " --reading %s=%s@%s", reading.Meter, reading.Value, reading.At.Format(time.RFC3339Nano))
+	}
+	if dir != "" {
+		return c.reportThrough(ctx, dir, report)
 	}
 	err := c.sendReports(ctx, func(yield func(numbered) bool) { yield(numbered{report: report}) }, o)
 	var call *api.CallError

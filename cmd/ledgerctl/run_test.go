@@ -166,8 +166,8 @@ func everyCommand() []struct{ args, expect string } {
 // Every command sends what the contract says; -o json prints the ledger's answer unchanged in meaning, -o csv rows that
 // programs can read, a table something for people.
 func TestEveryCommand(t *testing.T) {
-	// See TestChanges and TestAudit....
-	tested := "changes\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
+	// See TestChanges, TestAudit..., TestLeaseKeys and the session about leases.
+	tested := "changes\nlease keys\nlease check\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
 	for _, row := range slices.Concat(everyCommand(), moreCommands(), explainCommands()) {
 		args := strings.Fields(row.args)
 		tested += row.args + "\n"

@@ -14,6 +14,7 @@ import (
 	"licenseledger/cmd/ledgerd/internal/demo"
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
+	"licenseledger/ledger/lease"
 )
 
 // config is what the flags say.
@@ -25,6 +26,7 @@ type config struct {
 	http       string
 	natsListen string
 	testClock  string
+	offline    time.Duration // for how long a lease may be used without asking again
 	verbose    bool
 
 	startAt time.Time // where a new test clock stands; zero on real time
@@ -38,6 +40,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.http, "http", "127.0.0.1:8080", "address of the HTTP API")
 	f.StringVar(&c.natsListen, "nats-listen", "", "address on which the embedded NATS server takes agents (default: none)")
 	f.StringVar(&c.testClock, "test-clock", "", "the ledger's clock stands at this time (RFC 3339) until PUT /v1/clock moves it")
+	f.DurationVar(&c.offline, "lease-offline", lease.DefaultOffline, "how long backup programs run backups without reaching the ledger")
 	f.BoolVar(&c.verbose, "verbose", false, "log more")
 }
 
@@ -87,6 +90,9 @@ func (c *config) check() error {
 	if c.natsListen != "" && !address(c.natsListen) {
 		return fmt.Errorf("--nats-listen: %q is not an address like 127.0.0.1:4222", c.natsListen)
 	}
+	if c.offline < lease.RefreshEvery || c.offline > maxOffline {
+		return fmt.Errorf("--lease-offline: %s is not between %s, in which programs ask again, and %s", c.offline, lease.RefreshEvery, maxOffline)
+	}
 	if c.creds != "" {
 		if _, err := os.Stat(c.creds); err != nil {
 			return fmt.Errorf("--creds: %w", err)
@@ -97,6 +103,9 @@ func (c *config) check() error {
 
 // lastYear is as far as a test clock can start: the months behind it still have a text.
 const lastYear = 9989
+
+// maxOffline bounds how long a lease that cannot be taken back goes on.
+const maxOffline = 366 * 24 * time.Hour
 
 // address says whether text is host:port with a port that is a number.
 func address(text string) bool {

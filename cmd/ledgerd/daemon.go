@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"licenseledger/cmd/ledgerd/internal/clock"
+	"licenseledger/cmd/ledgerd/internal/leasekeys"
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/events"
 	"licenseledger/ledger"
@@ -308,6 +309,15 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 		Log: d.log, Time: d.time, Test: test, Logger: d.logger,
 	}
 	return nil
+}
+
+// openLeaseKeys opens the keys that sign leases, as of the ledger's time.
+func (d *daemon) openLeaseKeys(c config) (*leasekeys.Keys, error) {
+	now, err := d.time.Now()
+	if err != nil {
+		return nil, err
+	}
+	return leasekeys.Open(filepath.Join(c.data, "keys", "leases"), c.offline, now)
 }
 
 // ready says why the ledger cannot serve, or nil.

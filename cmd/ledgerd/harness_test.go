@@ -34,15 +34,18 @@ import (
 	"licenseledger/projections/usage"
 )
 
-// asLedgerd is the environment variable that makes ledgerd of this test's program.
-const asLedgerd = "LEDGERD_TEST_PROCESS"
+// asProcess is the environment variable that makes another program of this test's: ledgerd, or an agent.
+const asProcess = "LEDGERD_TEST_PROCESS"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asLedgerd) != "" {
+	if role := os.Getenv(asProcess); role != "" {
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin) // ends when the test does, however it ends
 			os.Exit(3)
 		}()
+		if role == "agent" {
+			agentMain()
+		}
 		main()
 	}
 	goleak.VerifyTestMain(m)
@@ -102,13 +105,19 @@ func start(t testing.TB, args ...string) *ledgerd {
 // startIn is start with another folder for temporary files.
 func startIn(t testing.TB, temp string, args ...string) *ledgerd {
 	t.Helper()
+	return startAs(t, "ledgerd", temp, args...)
+}
+
+// startAs starts this test's program as another one.
+func startAs(t testing.TB, role, temp string, args ...string) *ledgerd {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &ledgerd{t: t, out: new(printed), err: new(printed), exited: make(chan struct{})}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(withoutLedger(os.Environ()), asLedgerd+"=yes", "TMPDIR="+temp)
+	cmd.Env = append(withoutLedger(os.Environ()), asProcess+"="+role, "TMPDIR="+temp)
 	cmd.Stdout, cmd.Stderr = l.out, l.err
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -426,9 +435,10 @@ func copyFolder(t testing.TB, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
 	err := os.CopyFS(to, os.DirFS(from))
-	for _, secret := range []string{"operator.token", filepath.Join("keys", checkpointKey)} {
+	leases := must(filepath.Glob(filepath.Join(to, "keys", "leases", "*")))(t)
+	for _, secret := range append(leases, filepath.Join(to, "operator.token"), filepath.Join(to, "keys", checkpointKey)) {
 		if err == nil {
-			err = os.Chmod(filepath.Join(to, secret), 0o600) // a copy has other modes
+			err = os.Chmod(secret, 0o600) // a copy has other modes
 		}
 	}
 	if err != nil {

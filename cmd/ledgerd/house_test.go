@@ -21,7 +21,7 @@ var rules = map[string][]string{
 	"schemas":             {},
 	"ledger/lease":        {},
 	"ledger/proof":        {},
-	"ledger/api":          {},
+	"ledger/api":          {"ledger/lease"}, // an answer shows the claims that were signed
 	"ledger/entitle":      {},
 	"ledger/journal":      {},
 	"ledger/stream/natsd": {},

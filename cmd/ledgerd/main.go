@@ -11,6 +11,7 @@
 //	views/*.db       what was computed from it; can be thrown away
 //	views/audit/     the second copy of the stream, as tiles with signed checkpoints; cannot
 //	keys/            what checkpoints are signed with, and its public half; cannot
+//	keys/leases/     what leases are signed with; cannot, and rotates by itself (see internal/leasekeys)
 //	names.db         names of people and the secrets behind their pseudonyms; cannot
 //	operator.token   the operator's token
 //

@@ -114,6 +114,8 @@ func TestBadStarts(t *testing.T) {
 		{"two servers", 2, []string{"--data", "DIR", "--nats=nats://127.0.0.1:1", "--nats-listen=127.0.0.1:0"}, []string{"--nats-listen", "--nats"}},
 		{"credentials alone", 2, []string{"--data", "DIR", "--creds=x"}, []string{"--creds", "--nats"}},
 		{"credentials missing", 2, []string{"--data", "DIR", "--nats=nats://127.0.0.1:1", "--creds=/nowhere/x"}, []string{"--creds", "/nowhere/x"}},
+		{"leases shorter than their refresh", 2, []string{"--data", "DIR", "--lease-offline=59m59s"}, []string{"--lease-offline", "59m59s", "1h0m0s"}},
+		{"leases for ever", 2, []string{"--data", "DIR", "--lease-offline=8785h"}, []string{"--lease-offline", "8785h", "8784h"}},
 		{"NATS without folder", 2, []string{"--nats=nats://127.0.0.1:1", "--demo"}, []string{"--nats", "--data DIR"}},
 
 		{"taken port", 1, []string{"--data", "DIR", "--http", taken}, []string{taken, "Another program has the port", "--http"}},
@@ -254,7 +256,7 @@ func TestHelp(t *testing.T) {
 		if code := run(t.Context(), []string{flag}, noEnvironment, &out, &complaint); code != 0 || complaint.Len() > 0 {
 			t.Errorf("%s: code %d, %q", flag, code, complaint.String())
 		}
-		for _, want := range []string{"--demo", "--data", "--http", "127.0.0.1:8080", "--nats ", "--creds", "--nats-listen", "--test-clock", "LEDGER_DATA"} {
+		for _, want := range []string{"--demo", "--data", "--http", "127.0.0.1:8080", "--nats ", "--creds", "--nats-listen", "--test-clock", "--lease-offline", "LEDGER_DATA"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%s does not explain %s:\n%s", flag, want, out.String())
 			}
@@ -269,12 +271,12 @@ func TestModes(t *testing.T) {
 	d.ready()
 	d.stop()
 	got := make(map[string]string)
-	for _, name := range []string{"", "operator.token", "names.db", "nats", "views", "views/licenses.db", "views/audit", "keys", "keys/checkpoint.key", "keys/checkpoint.pub"} {
+	for _, name := range []string{"", "operator.token", "names.db", "nats", "views", "views/licenses.db", "views/audit", "keys", "keys/checkpoint.key", "keys/checkpoint.pub", "keys/leases"} {
 		got[name] = must(os.Stat(filepath.Join(dir, name)))(t).Mode().String()
 	}
 	want := map[string]string{
 		"": "drwx------", "operator.token": "-rw-------", "names.db": "-rw-------", "nats": "drwx------", "views": "drwx------", "views/licenses.db": "-rw-------",
-		"views/audit": "drwx------", "keys": "drwx------", "keys/checkpoint.key": "-rw-------", "keys/checkpoint.pub": "-rw-r--r--",
+		"views/audit": "drwx------", "keys": "drwx------", "keys/checkpoint.key": "-rw-------", "keys/checkpoint.pub": "-rw-r--r--", "keys/leases": "drwx------",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("modes (- want, + got):\n%s", d)

@@ -93,6 +93,15 @@ func TestCalls(t *testing.T) {
 		{"GET /v1/providers/acme/endpoints", "company=globex", "", false, func(ctx context.Context, c *api.Client) (any, error) {
 			return c.Endpoints(ctx, "acme", api.EndpointQuery{Company: "globex"})
 		}},
+		{"GET /v1/providers/acme/endpoints/pc-17/lease", "after=7&as_of=2026-03-11T03:00:00Z", "", false, func(ctx context.Context, c *api.Client) (any, error) {
+			return c.EndpointLease(ctx, "acme", "pc-17", read)
+		}},
+		{"GET /v1/providers/acme/keys/01K/lease", "instance=srv-1", "", false, func(ctx context.Context, c *api.Client) (any, error) {
+			return c.KeyLease(ctx, "acme", "01K", api.KeyLeaseQuery{Instance: "srv-1"})
+		}},
+		{"GET /v1/providers/acme/instances/srv-1/lease", "after=7&as_of=2026-03-11T03:00:00Z", "", false, func(ctx context.Context, c *api.Client) (any, error) {
+			return c.InstanceLease(ctx, "acme", "srv-1", read)
+		}},
 		{"POST /v1/providers/acme/endpoints/pc-17/move", "", `{"company":"initech"}`, true, func(ctx context.Context, c *api.Client) (any, error) {
 			return c.MoveEndpoint(ctx, "acme", "pc-17", api.EndpointMove{Company: "initech"}, key)
 		}},

@@ -47,17 +47,18 @@ type Client struct {
 
 var errAnswerTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
 
-// call is one call below /v1.
+// call is one call below /v1, or outside of it.
 type call struct {
-	method string
-	path   []string // segments, not yet escaped
-	query  any      // a struct with query tags or url.Values
-	body   any      // nil: none
-	media  string   // of the body, MediaJSON if empty
-	accept string   // what is wanted, MediaJSON if empty
-	change bool     // it may leave something behind
-	key    string   // its idempotency key, if it has one
-	seen   *uint64  // where the header HeaderPosition goes
+	method  string
+	outside bool     // not below /v1
+	path    []string // segments, not yet escaped
+	query   any      // a struct with query tags or url.Values
+	body    any      // nil: none
+	media   string   // of the body, MediaJSON if empty
+	accept  string   // what is wanted, MediaJSON if empty
+	change  bool     // it may leave something behind
+	key     string   // its idempotency key, if it has one
+	seen    *uint64  // where the header HeaderPosition goes
 }
 
 // get reads one thing or one page.
@@ -355,7 +356,7 @@ func (c *Client) target(k call) (string, error) {
 		return "", errors.New("the idempotency key has other characters than letters, digits and signs of ASCII")
 	}
 	var b strings.Builder
-	b.WriteString(strings.TrimRight(base.String(), "/") + "/v1")
+	b.WriteString(strings.TrimRight(base.String(), "/") + k.root())
 	for _, segment := range k.path {
 		switch segment {
 		case "":
@@ -375,8 +376,16 @@ func (c *Client) target(k call) (string, error) {
 	return b.String(), nil
 }
 
+// root is what the path of a call begins with.
+func (k call) root() string {
+	if k.outside {
+		return ""
+	}
+	return "/v1"
+}
+
 func (k call) failed(err error, unknown bool) *CallError {
-	path := "/v1"
+	path := k.root()
 	for _, segment := range k.path {
 		path += "/" + url.PathEscape(segment)
 	}

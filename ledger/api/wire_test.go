@@ -52,6 +52,7 @@ func TestSamplesOfTheContract(t *testing.T) {
 		{"adjustment", `{"month":"2026-02","amount":"-10.00","reason":"goodwill"}`, &api.Adjustment{}},
 		{"notice", `{"kind":"trial-ending","at":"2026-03-11T04:00:00Z","text":"ends in 3 days","position":5}`, &api.Notice{}},
 		{"changed", `{"position":"412.0","kind":"license.allocated.v1","at":"2026-03-11T04:00:00Z","data":{"license":"x"}}`, &api.Changed{}},
+		{"lease", `{"lease":"a.b.c","iss":"01K","sub":"instance:srv-1","iat":1767600000,"exp":1768204800,"provider":"acme","status":"trial","backup_until":"2026-02-04T08:00:00Z","restore_until":"2026-02-04T08:00:00Z","restore_limit":5,"offline_until":"2026-01-12T08:00:00Z","refresh_at":"2026-01-05T09:00:00Z"}`, &api.Lease{}},
 		{"clock", `{"now":"2026-04-01T00:00:00Z"}`, &api.Clock{}},
 		{"problem", `{"type":"about:blank","title":"The release is locked","status":409,"detail":"locked","code":"release_locked","until":"2026-05-01T10:00:00Z"}`, &api.Problem{}},
 		{"invalid", `{"title":"The request is not valid","status":422,"code":"invalid","errors":[{"location":"body.quantity","message":"expected number >= 1","value":0}]}`, &api.Problem{}},
@@ -97,7 +98,7 @@ func TestNoFieldIsLost(t *testing.T) {
 		api.LicenseChange{}, api.LicenseChanged{}, api.AutoRenew{}, api.LicenseGroup{}, api.GroupAnswer{}, api.Report{},
 		api.ReportAnswer{}, api.CloudEvent{}, api.BatchAnswer{}, api.UsagePage{}, api.GapPage{}, api.UsageHistoryPage{},
 		api.InvoicePage{}, api.NextPayment{}, api.Estimate{}, api.EstimateAnswer{}, api.Adjustment{}, api.AdjustmentAnswer{},
-		api.NoticePage{}, api.Changed{}, api.CatalogAnswer{}, api.ClockAnswer{}, api.Problem{},
+		api.NoticePage{}, api.Changed{}, api.Lease{}, api.CatalogAnswer{}, api.ClockAnswer{}, api.Problem{},
 	} {
 		full := reflect.New(reflect.TypeOf(sample))
 		fill(t, full.Elem())
@@ -134,7 +135,7 @@ func fill(t *testing.T, v reflect.Value) {
 		v.SetString("x")
 	case reflect.Bool:
 		v.SetBool(true)
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
 	case reflect.Uint64:
 		v.SetUint(7)

@@ -17,7 +17,7 @@ import (
 // LoadSystem reads the ledger's own state and its catalogs.
 func LoadSystem(tx *bbolt.Tx) (System, catalog.Book, error) {
 	var book catalog.Book
-	s, err := loadSystem(tx)
+	s, err := LoadLedger(tx)
 	if err != nil {
 		return s, book, err
 	}
@@ -31,7 +31,8 @@ func LoadSystem(tx *bbolt.Tx) (System, catalog.Book, error) {
 	return s, book, err
 }
 
-func loadSystem(tx *bbolt.Tx) (s System, err error) {
+// LoadLedger reads the ledger's own state without its catalogs.
+func LoadLedger(tx *bbolt.Tx) (s System, err error) {
 	_, err = load(tx, bucketLedger, keySystem, &s)
 	return s, err
 }

@@ -116,7 +116,7 @@ func (View) Begin(tx *bbolt.Tx) (projections.Batch, error) {
 	}
 	b := &batch{tx: tx, catalogs: make(map[events.Month]publishedCatalog), providers: make(map[string]*provider)}
 	var err error
-	b.system, err = loadSystem(tx)
+	b.system, err = LoadLedger(tx)
 	return b, err
 }
 

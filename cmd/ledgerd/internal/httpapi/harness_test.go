@@ -21,9 +21,11 @@ import (
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/cmd/ledgerd/internal/clock"
 	"licenseledger/cmd/ledgerd/internal/httpapi"
+	"licenseledger/cmd/ledgerd/internal/leasekeys"
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/lease"
 	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
 	"licenseledger/ledger/proof"
@@ -187,6 +189,8 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	must(err)
 	h.operator = strings.TrimSpace(string(token))
 
+	leases, err := leasekeys.Open(filepath.Join(dir, "keys"), lease.DefaultOffline, start)
+	must(err)
 	c := httpapi.Config{
 		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Notices: h.stores[4], Clock: h.clock,
 		Audit: h.stores[3], AuditReader: audit.NewReader(dir, h.stores[3]), AuditKey: func() (string, error) {
@@ -197,7 +201,7 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 			Submit: sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Audit: h.stores[3], Tiles: audit.Folder(dir),
 			Log: h.stream.Open(), Time: h.clock, Test: h.clock, Logger: logger,
 		},
-		Auth: verifier, Names: h.names, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
+		Auth: verifier, Names: h.names, Leases: leases, Logger: logger, Registry: prometheus.NewRegistry(), Stats: sequencer.Stats,
 		Random: ledgertest.Entropy(1), Fresh: time.Minute, // however slow the machine is
 	}
 	for _, change := range adjust {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"licenseledger/ledger/api"
+	"licenseledger/ledger/lease"
 	"licenseledger/projections"
 )
 
@@ -39,12 +40,14 @@ func (s *server) outside() {
 		_, _ = w.Write([]byte(`{"status":"alive"}` + "\n"))
 	})
 	s.mux.HandleFunc("GET /readyz", s.readyz)
+	s.mux.HandleFunc("GET /.well-known/jwks.json", s.leaseKeys)
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}))
 	for _, o := range []struct{ path, id, summary, media, about string }{
 		{"/healthz", "get-health", "Whether the process lives", api.MediaJSON, "It does."},
 		{"/readyz", "get-readiness", "Whether it can serve, and where the views stand", api.MediaJSON, "It can."},
 		{"/metrics", "get-metrics", "Metrics for Prometheus", "text/plain", "The metrics."},
 		{"/openapi.json", "get-openapi", "This document", api.MediaJSON, "The document."},
+		{"/.well-known/jwks.json", "get-lease-keys", "The keys with which leases are verified", lease.MediaKeys, "A JWK Set."},
 	} {
 		op := &huma.Operation{
 			Method: http.MethodGet, Path: o.path, OperationID: o.id, Summary: o.summary, Tags: []string{"Operation"},

@@ -27,7 +27,7 @@ func TestWithoutToken(t *testing.T) {
 	})
 	h.acme()
 	nobody := header("Authorization", "")
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.json"} {
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/.well-known/jwks.json"} {
 		h.get(path, nobody).is(200)
 	}
 	doc := into[map[string]any](h.get("/openapi.json"))
@@ -204,6 +204,7 @@ func TestOpenAPI(t *testing.T) {
 		"get /v1/providers/{provider}/invoices", "get /v1/providers/{provider}/invoices/draft", "get /v1/providers/{provider}/invoices/{number}",
 		"get /v1/providers/{provider}/licenses", "get /v1/providers/{provider}/licenses/counters", "get /v1/providers/{provider}/licenses/{license}",
 		"get /v1/providers/{provider}/notices", "get /v1/providers/{provider}/payment-method",
+		"get /v1/providers/{provider}/endpoints/{endpoint}/lease", "get /.well-known/jwks.json",
 		"get /v1/providers/{provider}/usage", "get /v1/providers/{provider}/usage-history", "get /v1/providers/{provider}/usage/gaps",
 		"post /v1/providers/{provider}/licenses", "post /v1/providers/{provider}/licenses/allocate", "post /v1/providers/{provider}/licenses/{license}/release",
 		"post /v1/providers/{provider}/usage",

@@ -21,6 +21,7 @@ import (
 
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/cmd/ledgerd/internal/intake"
+	"licenseledger/cmd/ledgerd/internal/leasekeys"
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/ledger"
 	"licenseledger/ledger/api"
@@ -50,6 +51,7 @@ type Config struct {
 	Mover    Mover // optional: only with a test clock
 	Auth     *auth.Verifier
 	Names    *names.Store
+	Leases   *leasekeys.Keys
 
 	AuditReader *audit.Reader          // of the store Audit
 	AuditKey    func() (string, error) // the public key of checkpoints
@@ -76,6 +78,7 @@ func (c *Config) check() error {
 	}{
 		{"Submit", c.Submit == nil}, {"Licenses", c.Licenses == nil}, {"Usage", c.Usage == nil}, {"Invoices", c.Invoices == nil},
 		{"Notices", c.Notices == nil}, {"Audit", c.Audit == nil}, {"AuditReader", c.AuditReader == nil}, {"AuditKey", c.AuditKey == nil}, {"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil},
+		{"Leases", c.Leases == nil},
 	} {
 		if needed.missing {
 			return errors.New("httpapi: the configuration has no " + needed.name)
@@ -135,7 +138,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	s.api = humago.New(s.mux, s.document())
 	for _, family := range []func(){
-		s.providers, s.companies, s.administrators, s.erasures, s.tokens, s.payments, s.endpoints, s.endpointChanges,
+		s.providers, s.companies, s.administrators, s.erasures, s.tokens, s.payments, s.endpoints, s.endpointChanges, s.leases,
 		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
 		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.explanations, s.estimates, s.catalog, s.clock, s.notices, s.changes, s.audit, s.outside,
 	} {

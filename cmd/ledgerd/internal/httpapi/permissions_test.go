@@ -36,6 +36,7 @@ var permitted = []struct{ call, body, needs string }{
 	{"GET /providers/acme/endpoints", "", auth.ManageLicenses},
 	{"GET /providers/acme/endpoints/pc-1", "", auth.ManageLicenses},
 	{"DELETE /providers/acme/endpoints/pc-1", "", auth.ManageLicenses},
+	{"GET /providers/acme/endpoints/pc-1/lease", "", "agent:pc-1 or " + auth.ManageLicenses},
 	{"POST /providers/acme/endpoints/pc-1/move", `{"company":"globex"}`, auth.ManageLicenses},
 	{"GET /providers/acme/licenses", "", auth.ManageLicenses},
 	{"POST /providers/acme/licenses", `{"license_type":"server","quantity":1}`, auth.BuyLicenses},
