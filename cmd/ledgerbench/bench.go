@@ -22,7 +22,12 @@ var workloads = []workload{
 	{"intake-single", "1,024 agents send one reading per report over NATS", intakeSingle},
 	{"commands", "64 callers allocate and release licenses; and one caller alone", commands},
 	{"replay", "all views rebuilt from 1,000,000 readings and 100,000 license events", replay},
+	{"grid", "pages and indexed filters over 1,000,000 licenses and over 10,000", grid},
+	{"as-of", "a provider's licenses a year ago, 1,000,000 entries in the log", asOf},
+	{"month-end", "1,000,000 licenses of 1,000 providers renewed and billed", monthEnd},
+	{"verify", "1,000,000 entries hashed again; all views rebuilt aside", verify},
 	{"memory", "anonymous resident memory after 100,000, 1,000,000 and 5,000,000 readings", memory},
+	{"postgres", "intake and commands beside PostgreSQL; only with --postgres URL", postgres},
 }
 
 // bench is one run of the program.
@@ -32,6 +37,7 @@ type bench struct {
 	work     string // of the running workload
 	name     string // of the running workload
 	rounds   int
+	postgres string  // URL of a database; empty: there is none
 	scale    float64 // of the amounts of data
 	profiles profiles
 }

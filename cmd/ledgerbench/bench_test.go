@@ -38,6 +38,12 @@ func TestWorkloads(t *testing.T) {
 		"commands, 64 callers":                         {"fsync"},
 		"commands, one caller":                         {"fsync alone"},
 		"replay, ":                                     {"ordered consumer"},
+		"grid, pages":                                  {"few, pages"},
+		"grid, filters":                                {"few, filters"},
+		"as-of, ":                                      {"now"},
+		"month-end, ":                                  {"fsync"},
+		"verify, re-hash":                              {"SHA-256 and tlog"},
+		"verify, rebuild aside":                        {"replay"},
 		"memory, ":                                     {"after 100", "after 1,000"},
 	}
 	for line := range strings.Lines(stdout.String()) {
@@ -63,7 +69,7 @@ func TestWorkloads(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("missing: %v\n%s", want, stdout.String())
 	}
-	for _, name := range []string{"intake-batched", "intake-batched.later", "intake-single", "intake-single.each", "commands", "replay", "memory"} {
+	for _, name := range []string{"intake-batched", "intake-batched.later", "intake-single", "intake-single.each", "commands", "replay", "month-end", "verify", "memory"} {
 		if info, err := os.Stat(profile + "." + name); err != nil || info.Size() == 0 {
 			t.Errorf("the profile of %s: %v", name, err)
 		}
@@ -82,6 +88,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"intake"}, `no workload "intake": all, intake-batched`},
 		{[]string{"replay", "-o", "xml"}, "table or json"},
 		{[]string{"replay", "--rounds", "0"}, "at least 1"},
+		{[]string{"postgres"}, "--postgres URL"},
 		{[]string{"replay", "--fast"}, "unknown flag"},
 	} {
 		var stdout, stderr bytes.Buffer

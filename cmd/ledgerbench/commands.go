@@ -121,30 +121,74 @@ func commandMessage(f fleet) ([]byte, error) {
 	}}})
 }
 
+// measureCallers lets callers allocate and release, so often each.
+func (b *bench) measureCallers(ctx context.Context, list []*caller, cycles int) (s sample, err error) {
+	h := list[0].h
+	before, err := streamState(ctx, h.conn, stream.Name)
+	if err != nil {
+		return s, err
+	}
+	used, err := meterOf(os.Getpid())
+	if err != nil {
+		return s, err
+	}
+	began, stats := time.Now(), h.Stats()
+	err = b.profiled(func() error {
+		return together(len(list), func(i int) error {
+			for range cycles {
+				if err := list[i].cycle(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	took := time.Since(began).Seconds()
+	if err != nil {
+		return s, err
+	}
+	if err := h.visible(ctx); err != nil {
+		return s, err
+	}
+	n := float64(2 * cycles * len(list))
+	if s.processor, err = used.perEvent(int(n)); err != nil {
+		return s, err
+	}
+	after, err := streamState(ctx, h.conn, stream.Name)
+	s.value, s.perEvent = n/took, float64(after.Bytes-before.Bytes)/(1.5*n) // an allocation is two events
+	s.extra = map[string]float64{
+		"commands_per_record":       n / float64(max(1, h.Stats().Records-stats.Records)),
+		"seconds_views_were_behind": time.Since(began).Seconds() - took,
+		"milliseconds_per_record":   1000 * took / float64(max(1, h.Stats().Records-stats.Records)),
+	}
+	return s, err
+}
+
+// withHouse measures callers of a fresh house that have all allocated and released once.
+func (b *bench) withHouse(ctx context.Context, dir string, f fleet, measure func(list []*caller) (sample, error)) (s sample, err error) {
+	h, err := openHouse(ctx, dir, false, ledger.NewSystemClock(), b.stderr)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, h.close(ctx)) }()
+	if err := h.settle(ctx, f); err != nil {
+		return s, err
+	}
+	list := callers(h, f)
+	if err := together(len(list), func(i int) error { return list[i].cycle(ctx) }); err != nil {
+		return s, err
+	}
+	return measure(list)
+}
+
 // commands: 64 callers allocate and release; and one alone.
 func commands(ctx context.Context, b *bench) ([]row, error) {
-	const workers, warm = 64, 10
+	const workers = 64
 	f := fleet{agents: workers, start: time.Now().UTC()}
 	cycles, published, single := b.each(50_000, workers), b.each(20_000, workers), b.of(1000)
 	message, err := commandMessage(f)
 	if err != nil {
 		return nil, err
-	}
-	// A house serves both measurements; each has a fresh one all the same, so that it finds the same state.
-	withHouse := func(ctx context.Context, dir string, measure func(list []*caller) (sample, error)) (s sample, err error) {
-		h, err := openHouse(ctx, dir, false, ledger.NewSystemClock(), b.stderr)
-		if err != nil {
-			return s, err
-		}
-		defer func() { err = errors.Join(err, h.close(ctx)) }()
-		if err := h.settle(ctx, f); err != nil {
-			return s, err
-		}
-		list := callers(h, f)
-		if err := together(workers, func(i int) error { return list[i].cycle(ctx) }); err != nil {
-			return s, err
-		}
-		return measure(list)
 	}
 	withRaw := func(ctx context.Context, dir string, measure func(js []jetstream.JetStream) (sample, error)) (s sample, err error) {
 		conns, stop, err := openRaw(ctx, filepath.Join(dir, "raw"), true, 4)
@@ -164,47 +208,7 @@ func commands(ctx context.Context, b *bench) ([]row, error) {
 	}
 	scores, err := b.contest(ctx,
 		contestant{"64 callers", func(ctx context.Context, dir string) (sample, error) {
-			return withHouse(ctx, dir, func(list []*caller) (s sample, err error) {
-				h := list[0].h
-				before, err := streamState(ctx, h.conn, stream.Name)
-				if err != nil {
-					return s, err
-				}
-				used, err := meterOf(os.Getpid())
-				if err != nil {
-					return s, err
-				}
-				began, stats := time.Now(), h.Stats()
-				err = b.profiled(func() error {
-					return together(workers, func(i int) error {
-						for range cycles {
-							if err := list[i].cycle(ctx); err != nil {
-								return err
-							}
-						}
-						return nil
-					})
-				})
-				took := time.Since(began).Seconds()
-				if err != nil {
-					return s, err
-				}
-				if err := h.visible(ctx); err != nil {
-					return s, err
-				}
-				n := float64(2 * cycles * workers)
-				if s.processor, err = used.perEvent(int(n)); err != nil {
-					return s, err
-				}
-				after, err := streamState(ctx, h.conn, stream.Name)
-				s.value, s.perEvent = n/took, float64(after.Bytes-before.Bytes)/(1.5*n) // an allocation is two events
-				s.extra = map[string]float64{
-					"commands_per_record":       n / float64(max(1, h.Stats().Records-stats.Records)),
-					"seconds_views_were_behind": time.Since(began).Seconds() - took,
-					"milliseconds_per_record":   1000 * took / float64(max(1, h.Stats().Records-stats.Records)),
-				}
-				return s, err
-			})
+			return b.withHouse(ctx, dir, f, func(list []*caller) (sample, error) { return b.measureCallers(ctx, list, cycles) })
 		}},
 		contestant{"fsync", func(ctx context.Context, dir string) (sample, error) {
 			return withRaw(ctx, dir, func(js []jetstream.JetStream) (s sample, err error) {
@@ -235,7 +239,7 @@ func commands(ctx context.Context, b *bench) ([]row, error) {
 			})
 		}},
 		contestant{"one caller", func(ctx context.Context, dir string) (sample, error) {
-			return withHouse(ctx, dir, func(list []*caller) (s sample, err error) {
+			return b.withHouse(ctx, dir, f, func(list []*caller) (s sample, err error) {
 				id := ""
 				s.value, err = laps(single, func() (err error) {
 					if id == "" {

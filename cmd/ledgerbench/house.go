@@ -68,6 +68,26 @@ func (h *house) openServer(ctx context.Context, dir string, listen bool, stderr 
 
 // openHouse starts a new ledger in a folder, with its views following.
 func openHouse(ctx context.Context, dir string, listen bool, clock ledger.Clock, stderr io.Writer) (h *house, err error) {
+	if h, err = openLog(ctx, dir, listen, stderr, viewsOf()...); err != nil {
+		return nil, err
+	}
+	if err := h.begin(ctx, clock); err != nil {
+		return nil, errors.Join(err, h.close(context.WithoutCancel(ctx)))
+	}
+	return h, nil
+}
+
+// begin lets the views follow and the sequencer work.
+func (h *house) begin(ctx context.Context, clock ledger.Clock) (err error) {
+	h.follow()
+	if h.Sequencer, err = ledger.Start(ctx, ledger.Config{Log: h.log, States: states{h.stores[0]}, Clock: clock, Logger: h.logger}); err == nil {
+		h.stops = append(h.stops, h.Sequencer.Close)
+	}
+	return err
+}
+
+// openLog starts a new ledger without a sequencer, whose views do not follow yet.
+func openLog(ctx context.Context, dir string, listen bool, stderr io.Writer, views ...projections.View) (h *house, err error) {
 	h = &house{}
 	if err := h.openServer(ctx, dir, listen, stderr); err != nil {
 		return nil, err
@@ -85,17 +105,19 @@ func openHouse(ctx context.Context, dir string, listen bool, clock ledger.Clock,
 	if h.log, err = stream.Create(ctx, admin, h.conn, stream.Config{}); err != nil {
 		return nil, err
 	}
-	if h.stores, err = openViews(filepath.Join(dir, "views")); err != nil {
+	if h.stores, err = openViews(viewsFolder(dir), views...); err != nil {
 		return nil, err
 	}
 	h.stops = append(h.stops, func(context.Context) error { return closeViews(h.stores) })
-	h.follow()
 	h.stops = append(h.stops, func(context.Context) error { h.pause(); return nil })
-	if h.Sequencer, err = ledger.Start(ctx, ledger.Config{Log: h.log, States: states{h.stores[0]}, Clock: clock, Logger: h.logger}); err != nil {
-		return nil, err
-	}
-	h.stops = append(h.stops, h.Sequencer.Close)
 	return h, nil
+}
+
+func viewsFolder(dir string) string { return filepath.Join(dir, "views") }
+
+// viewsOf are the views that answer questions about licenses, usage and money, made anew.
+func viewsOf() []projections.View {
+	return []projections.View{licenses.New(), usage.View{}, invoices.New(), notices.View{}}
 }
 
 // connect makes one more connection to the house's own server.
@@ -107,11 +129,11 @@ func (h *house) connect() (*nats.Conn, error) {
 	return conn, err
 }
 
-func openViews(dir string) (stores []*projections.Store, err error) {
+func openViews(dir string, views ...projections.View) (stores []*projections.Store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New(), notices.View{}} {
+	for _, v := range views {
 		store, err := projections.Open(dir, v)
 		if err != nil {
 			return nil, errors.Join(err, closeViews(stores))

@@ -16,6 +16,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Args:          cobra.MinimumNArgs(1),
 		ValidArgs:     append(names(), "all"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			chosen, err := choose(args)
+			chosen, err := choose(args, b.postgres)
 			if err != nil {
 				return err
 			}
@@ -98,6 +99,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&b.profiles.CPU, "cpuprofile", "", "write CPU profiles of the ledger at work, without the baselines, to FILE.WORKLOAD; the last round's stays")
 	f.StringVar(&b.profiles.Memory, "memprofile", "", "the same for allocations")
 	f.StringVar(&b.profiles.Trace, "trace", "", "the same for execution traces")
+	f.StringVar(&b.postgres, "postgres", "", "URL of a PostgreSQL database in which schema ledgerbench may be made and dropped")
 	f.Float64Var(&b.scale, "scale", 1, "multiplies the amounts of data")
 	_ = f.MarkHidden("scale") // cannot fail: it is there
 	root.SetArgs(asFlags(args))
@@ -141,17 +143,22 @@ func describe() string {
 	return strings.TrimSuffix(s.String(), "\n")
 }
 
-func choose(args []string) ([]workload, error) {
-	if slices.Contains(args, "all") {
-		return workloads, nil
-	}
+// choose gives the workloads of these names; all are those that need nothing, and postgres where there is a database.
+func choose(args []string, database string) ([]workload, error) {
+	all := slices.Contains(args, "all")
 	var chosen []workload
-	for _, name := range args {
-		i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no workload %q: all, %s", name, strings.Join(names(), ", "))
+	for _, w := range workloads {
+		if all && (w.name != "postgres" || database != "") || slices.Contains(args, w.name) {
+			chosen = append(chosen, w)
 		}
-		chosen = append(chosen, workloads[i])
+	}
+	for _, name := range args {
+		switch {
+		case name != "all" && !slices.Contains(names(), name):
+			return nil, fmt.Errorf("there is no workload %q: all, %s", name, strings.Join(names(), ", "))
+		case name == "postgres" && database == "":
+			return nil, errors.New("postgres needs --postgres URL")
+		}
 	}
 	return chosen, nil
 }

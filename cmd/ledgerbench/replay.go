@@ -143,7 +143,7 @@ func replay(ctx context.Context, b *bench) ([]row, error) {
 	n := float64(written.events())
 	scores, err := b.contest(ctx,
 		contestant{ours, func(ctx context.Context, dir string) (s sample, err error) {
-			stores, err := openViews(dir)
+			stores, err := openViews(dir, viewsOf()...)
 			if err != nil {
 				return s, err
 			}

@@ -57,7 +57,7 @@ var libraries = []struct {
 	{"go.etcd.io/bbolt", []string{"projections", "ledger/agent", "cmd/ledgerd", "cmd/ledgerbench"}, "rows live in views, names.db and the agent's spool"},
 	{"github.com/oklog/ulid", []string{"events"}, "ids are made in one place"},
 	{"github.com/danielgtaylor/huma", []string{"cmd/ledgerd/internal/httpapi"}, "the contract's types know no server"},
-	{"golang.org/x/mod", []string{"ledger/proof", "projections/audit", "cmd/ledgerd", "cmd/ledgerctl"}, "hashes and notes are ledger/proof's"},
+	{"golang.org/x/mod", []string{"ledger/proof", "projections/audit", "cmd/ledgerd", "cmd/ledgerctl", "cmd/ledgerbench"}, "hashes and notes are ledger/proof's"},
 	{"github.com/transparency-dev", nil, "it reads in tests what we have written"},
 	{"github.com/prometheus/client_golang", []string{"cmd/ledgerd"}, "rooms count, the daemon publishes"},
 }

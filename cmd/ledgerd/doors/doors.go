@@ -1,11 +1,17 @@
-// Package doors lends ledgerd's NATS door, which is internal to ledgerd, to programs of this module that run a ledger
-// in a process of their own. The benchmark does: it measures the door that ledgerd has.
+// Package doors lends rooms that are internal to ledgerd to programs of this module that run a ledger in a process of
+// their own: the NATS door, the clock that makes due, and past moments. The benchmark does: it measures what ledgerd has.
 //
 //	service, err := doors.Start(doors.Config{Conn: conn, Ledger: sequencer})
 //	defer service.Stop(ctx)
 package doors
 
-import "licenseledger/cmd/ledgerd/internal/intake"
+import (
+	"time"
+
+	"licenseledger/cmd/ledgerd/internal/clock"
+	"licenseledger/cmd/ledgerd/internal/intake"
+	"licenseledger/cmd/ledgerd/internal/past"
+)
 
 // Config says where reports come from and where they go.
 type Config = intake.Config
@@ -15,3 +21,12 @@ type Service = intake.Service
 
 // Start begins to take reports.
 func Start(c Config) (*Service, error) { return intake.Start(c) }
+
+// Clock makes due what nobody asks for.
+type Clock = clock.Clock
+
+// Past answers what was.
+type Past = past.Past
+
+// At is the moment just after everything that was recorded at t or before.
+func At(t time.Time) past.Moment { return past.At(t) }
