@@ -8,13 +8,14 @@
 // A data folder holds:
 //
 //	nats/            the stream: everything that is true
+//	journal/         its newest records once more
 //	views/*.db       what was computed from it; can be thrown away
 //	views/audit/     the second copy of the stream, as tiles with signed checkpoints; cannot
 //	keys/            what checkpoints are signed with, and its public half; cannot
 //	names.db         names of people and the secrets behind their pseudonyms; cannot
 //	operator.token   the operator's token
 //
-// It starts in this order: server, stream, views, sequencer, doors, clock; and stops in the
+// It starts in this order: server, stream, journal, views, sequencer, doors, clock; and stops in the
 // opposite one, so that everything that was accepted is answered. kill -9 at any moment loses nothing
 // that was acknowledged; the next start recovers by itself.
 package main
