@@ -358,7 +358,7 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 func hint(err error) string {
 	text := oneLine(err)
 	switch {
-	case errors.Is(err, natsd.ErrLocked), errors.Is(err, projections.ErrLocked), errors.Is(err, names.ErrLocked):
+	case errors.Is(err, errLocked), errors.Is(err, natsd.ErrLocked), errors.Is(err, projections.ErrLocked), errors.Is(err, names.ErrLocked):
 		return text + ". Is another ledgerd running on this folder? Stop it, or choose another --data"
 	case errors.Is(err, natsd.ErrAddressInUse):
 		return text + ". Choose another --nats-listen"

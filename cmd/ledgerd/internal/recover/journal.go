@@ -9,8 +9,8 @@ import (
 	"licenseledger/ledger/journal"
 )
 
-// note is what the journal knows of a record, without its body.
-type note struct {
+// journalled is what the journal knows of a record, without its body.
+type journalled struct {
 	Seq    uint64
 	ID     string
 	Prev   string
@@ -21,7 +21,7 @@ type note struct {
 
 // notes are a journal's records in order, without those that were dropped.
 type notes struct {
-	all    []note
+	all    []journalled
 	report journal.Report
 }
 
@@ -37,28 +37,28 @@ func readNotes(dir string) (notes, error) {
 			dropped[j.ID] = true
 			return nil
 		}
-		n.all = append(n.all, note{
+		n.all = append(n.all, journalled{
 			Seq: j.Seq, ID: j.ID, Prev: j.Prev, First: j.First, Next: j.First + uint64(bytes.Count(j.Body, []byte{'\n'})), Digest: sha256.Sum256(j.Body),
 		})
 		return nil
 	})
-	n.all = slices.DeleteFunc(n.all, func(r note) bool { return dropped[r.ID] })
+	n.all = slices.DeleteFunc(n.all, func(r journalled) bool { return dropped[r.ID] })
 	n.report = report
 	return n, err
 }
 
 // chain gives the records that the newest one rests on, as far back as the journal goes without a gap: each is the one that the next names.
 // What is not in it lost its place to another record.
-func (n notes) chain() []note {
+func (n notes) chain() []journalled {
 	if len(n.all) == 0 {
 		return nil
 	}
-	byID := make(map[string]note, len(n.all))
+	byID := make(map[string]journalled, len(n.all))
 	for _, r := range n.all {
 		byID[r.ID] = r
 	}
 	at := n.all[len(n.all)-1]
-	chain := []note{at}
+	chain := []journalled{at}
 	for {
 		before, ok := byID[at.Prev]
 		if !ok || before.Seq+1 != at.Seq || before.Next != at.First {

@@ -78,7 +78,7 @@ func Open(ctx context.Context, c Config) (*journal.Journal, error) {
 // comparison is one call of Open.
 type comparison struct {
 	Config
-	chain []note // of the journal
+	chain []journalled // of the journal
 
 	// The stream's end.
 	last uint64 // sequence
@@ -99,16 +99,20 @@ func (c *comparison) compare(ctx context.Context) error {
 	if len(c.chain) > 0 {
 		from = min(from, c.chain[0].Seq)
 	}
-	journalled := make(map[uint64]note, len(c.chain))
+	bySeq := make(map[uint64]journalled, len(c.chain))
 	for _, r := range c.chain {
-		journalled[r.Seq] = r
+		bySeq[r.Seq] = r
 	}
 	return c.read(ctx, from, last, func(r events.Stored) error {
-		if j, ok := journalled[r.Seq]; ok && (j.ID != r.ID || j.Digest != sha256.Sum256(r.Body)) {
-			return fmt.Errorf("as record %d the stream holds %s and the journal %s, which differ: %w", r.Seq, r.ID, j.ID, ErrNeither)
-		}
-		return nil
+		return c.compareJournalled(bySeq, r)
 	})
+}
+
+func (c *comparison) compareJournalled(bySeq map[uint64]journalled, r events.Stored) error {
+	if j, ok := bySeq[r.Seq]; ok && (j.ID != r.ID || j.Digest != sha256.Sum256(r.Body)) {
+		return fmt.Errorf("as record %d the stream holds %s and the journal %s, which differ: %w", r.Seq, r.ID, j.ID, ErrNeither)
+	}
+	return nil
 }
 
 // compareTiles compares what the stream holds from the last full tile on with the tiles.
@@ -124,27 +128,44 @@ func (c *comparison) compareTiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next, stop := iter.Pull2(proof.Entries(ctx, c.Tiles, at, c.Size))
-	defer stop()
-	return c.read(ctx, first.Seq, c.last, func(r events.Stored) error {
-		number := r.First
-		for line, err := range events.Lines(r.Body) {
+	tiles := c.signed(ctx, at)
+	defer tiles.stop()
+	return c.read(ctx, first.Seq, c.last, tiles.compare)
+}
+
+// signedEntries are the entries of the tiles, to be compared with those of records one after the other.
+type signedEntries struct {
+	number, size uint64
+	next         func() ([]byte, error, bool)
+	stop         func()
+}
+
+func (c *comparison) signed(ctx context.Context, from uint64) *signedEntries {
+	s := &signedEntries{number: from, size: c.Size}
+	s.next, s.stop = iter.Pull2(proof.Entries(ctx, c.Tiles, from, c.Size))
+	return s
+}
+
+// compare compares the entries of the next record.
+func (s *signedEntries) compare(r events.Stored) error {
+	number := r.First
+	for line, err := range events.Lines(r.Body) {
+		if err != nil {
+			return err
+		}
+		if number == s.number && number < s.size {
+			signed, err, _ := s.next()
 			if err != nil {
 				return err
 			}
-			if number >= at && number < c.Size {
-				signed, err, _ := next()
-				if err != nil {
-					return err
-				}
-				if !bytes.Equal(signed, line) {
-					return fmt.Errorf("entry %d differs: %w", number, ErrTiles)
-				}
+			if !bytes.Equal(signed, line) {
+				return fmt.Errorf("entry %d differs: %w", number, ErrTiles)
 			}
-			number++
+			s.number++
 		}
-		return nil
-	})
+		number++
+	}
+	return nil
 }
 
 // read reads records from..to and notes where the last one ends.
@@ -219,6 +240,9 @@ func (c *comparison) insist(ctx context.Context, j ledger.Journalled) error {
 		if there, gerr := c.Log.Get(ctx, j.Seq); gerr == nil && there.ID == j.ID {
 			return nil
 		}
+	}
+	if errors.Is(err, ledger.ErrConflict) {
+		err = fmt.Errorf("the stream does not end where it said: %w: %w", err, ledger.ErrGap)
 	}
 	return err
 }
