@@ -22,4 +22,8 @@
 // decided again: the states that own records in flight or the foreign ones touched are
 // dropped and loaded again. When an acknowledgement is lost, the same bytes are
 // sent again until the slot is taken, and the record's id tells by whom.
+//
+// With a [Journal], each record is written there while it is being appended to the log, and answers wait for
+// both. A record that lost its slot, or was refused, is journalled as dropped before anybody is told. If the journal fails,
+// nothing is acknowledged any more: what was in flight is [ErrOutcomeUnknown], and everything after it [ErrUnavailable].
 package ledger

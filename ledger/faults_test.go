@@ -50,6 +50,7 @@ func TestEachFaultOfOneAppend(t *testing.T) {
 				t.Fatalf("%v, want %v", err, tt.refuse)
 			}
 			found := byCommand(t, h.stream)[c.ID]
+			checkJournal(t, h)
 			switch {
 			case tt.refuse != nil && len(found) != 0:
 				t.Errorf("refused, and recorded as %d", found)
@@ -340,6 +341,7 @@ func TestTwoSequencersUnderFaults(t *testing.T) {
 	replay(t, one.stream)
 	for _, h := range houses {
 		h.must("acme", license.Buy{Type: "server", Quantity: 1})
+		checkJournal(t, h)
 	}
 	t.Logf("%d conflicts, %d retries", one.Stats().Conflicts+two.Stats().Conflicts, one.Stats().Retries+two.Stats().Retries)
 }

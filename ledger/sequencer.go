@@ -17,10 +17,11 @@ import (
 
 // Config bounds a sequencer. The zero value of a bound is its default.
 type Config struct {
-	Log    Log
-	States States
-	Clock  Clock
-	Logger *slog.Logger
+	Log     Log
+	Journal Journal // nil: none, where the log keeps several copies itself
+	States  States
+	Clock   Clock
+	Logger  *slog.Logger
 
 	QueueBytes int // commands that wait or are not answered, by estimate; default 64 MiB
 	QueueCount int // the same, counted; default 16,384
@@ -78,6 +79,9 @@ type Sequencer struct {
 	salts     []byte
 	spares    [][]byte // bodies of records that were acknowledged, for new ones: growing a body copies it several times
 	broken    error    // why nothing can be written any more
+	unwritten error    // why the journal failed
+
+	failed atomic.Pointer[error] // broken, for others than the loop
 }
 
 // request is a command on its way.
@@ -136,6 +140,7 @@ const (
 	conflicted
 	refused
 	damaged
+	unjournalled
 	gaveUp
 )
 
@@ -329,8 +334,35 @@ func (q *Sequencer) launch() {
 	go func() { q.published <- q.publish(rec, after) }()
 }
 
-// publish makes a record durable, whatever it takes, and says how it ended. A record without entries asks instead whether the log still ends where it did.
+// publish makes a record durable, in the log and in the journal at the same time, and says how it ended.
 func (q *Sequencer) publish(rec *record, after uint64) outcome {
+	if q.Journal == nil || len(rec.Body) == 0 {
+		return q.insert(rec, after)
+	}
+	j := Journalled{Record: rec.Record, Seq: after + 1}
+	written := make(chan error, 1)
+	go func() { written <- q.Journal.Append(rec.next, j.Head(), j.Body) }()
+	o := q.insert(rec, after)
+	var err error
+	select {
+	case err = <-written:
+	case <-q.ctx.Done():
+		return gaveUp
+	}
+	if err == nil && (o == conflicted || o == refused) {
+		// Whoever is told that nothing was recorded must not find it recorded after a crash, from the journal.
+		j.Dropped = true
+		err = q.Journal.Append(rec.next, j.Head())
+	}
+	if err != nil {
+		q.unwritten = err
+		return unjournalled
+	}
+	return o
+}
+
+// insert makes a record durable in the log, whatever it takes, and says how it ended. A record without entries asks instead whether the log still ends where it did.
+func (q *Sequencer) insert(rec *record, after uint64) outcome {
 	certain := true // nothing of this record is under way
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		var err error
@@ -448,16 +480,29 @@ func (q *Sequencer) settle(o outcome) {
 		}
 	case damaged:
 		q.fail(fmt.Errorf("the log ends before record %d, which was acknowledged: %w", q.seq, ErrGap))
+	case unjournalled:
+		q.fail(q.unwritten)
 	case gaveUp:
 		q.fail(q.ctx.Err())
 	}
+}
+
+// Err says why nothing can be recorded any more, or nil while it can. A stop is not an error.
+func (q *Sequencer) Err() error {
+	if err := q.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // fail answers everything that is left: nothing can be promised any more.
 func (q *Sequencer) fail(err error) {
 	if q.broken == nil {
 		q.broken = err
-		q.Logger.Error("the sequencer stops working", "err", err)
+		if q.ctx.Err() == nil {
+			q.failed.Store(&err)
+		}
+		q.Logger.Error("the sequencer stops working: nothing can be recorded until a restart", "err", err)
 	}
 	unknown := answer{err: fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)}
 	nothing := answer{err: fmt.Errorf("%w: %w", ErrUnavailable, err)}

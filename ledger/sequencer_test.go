@@ -24,20 +24,21 @@ var start = time.Date(2026, 3, 11, 12, 0, 0, 0, time.UTC)
 // house is a sequencer with all it needs, on a memory stream.
 type house struct {
 	*ledger.Sequencer
-	t      *testing.T
-	stream *ledgertest.Stream
-	log    *ledgertest.Log
-	states *ledgertest.States
-	clock  *ledgertest.Clock
-	n      int
+	t       *testing.T
+	stream  *ledgertest.Stream
+	log     *ledgertest.Log
+	journal *ledgertest.Journal
+	states  *ledgertest.States
+	clock   *ledgertest.Clock
+	n       int
 }
 
 // another starts a sequencer on a stream, beside those that are there.
 func another(t *testing.T, stream *ledgertest.Stream, clock *ledgertest.Clock, bounds ledger.Config) *house {
 	t.Helper()
-	h := &house{t: t, stream: stream, clock: clock, log: stream.Open()}
+	h := &house{t: t, stream: stream, clock: clock, log: stream.Open(), journal: ledgertest.NewJournal(t)}
 	h.states = ledgertest.NewStates(t, stream.Open())
-	bounds.Log, bounds.States, bounds.Clock = h.log, h.states, clock
+	bounds.Log, bounds.Journal, bounds.States, bounds.Clock = h.log, h.journal, h.states, clock
 	s, err := ledger.Start(t.Context(), bounds)
 	if err != nil {
 		t.Fatal(err)

@@ -19,8 +19,10 @@ import (
 	"licenseledger/cmd/ledgerd/internal/clock"
 	"licenseledger/cmd/ledgerd/internal/leasekeys"
 	"licenseledger/cmd/ledgerd/internal/names"
+	"licenseledger/cmd/ledgerd/internal/recover"
 	"licenseledger/events"
 	"licenseledger/ledger"
+	"licenseledger/ledger/journal"
 	"licenseledger/ledger/license"
 	"licenseledger/ledger/proof"
 	"licenseledger/ledger/stream"
@@ -39,6 +41,7 @@ type daemon struct {
 	conn      *nats.Conn    // of the stream
 	doors     *nats.Conn    // of the intake, so that neither waits behind the other's bytes
 	log       *stream.Stream
+	journal   *journal.Journal // nil with an external server
 	licenses  *projections.Store
 	usage     *projections.Store
 	invoices  *projections.Store
@@ -52,11 +55,14 @@ type daemon struct {
 	stops  []func(ctx context.Context) error // what stop calls, last first
 }
 
-// startDaemon starts everything that stands behind the doors, in the order that architecture says: server, stream, views,
-// sequencer. What was started is stopped again when it fails.
+// startDaemon starts everything that stands behind the doors, in the order that architecture says: server, stream, journal,
+// views, sequencer. What was started is stopped again when it fails.
 func startDaemon(ctx context.Context, c config, agents agentCheck, progress func(projections.Progress), logger *slog.Logger) (*daemon, error) {
 	d := &daemon{logger: logger}
 	err := d.openStream(ctx, c, agents)
+	if err == nil {
+		err = d.openJournal(ctx, c)
+	}
 	if err == nil {
 		err = d.openViews(ctx, c, progress)
 	}
@@ -124,6 +130,9 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 		if seen, verr := viewsHaveSeen(c.data); verr != nil || seen {
 			return errors.Join(verr, errStreamGone(c.data))
 		}
+		if begins, jerr := recover.Begins(journalFolder(c.data)); jerr != nil || !begins {
+			return errors.Join(jerr, errStreamGone(c.data))
+		}
 		d.log, err = stream.Create(ctx, admin, d.conn, config)
 	}
 	return err
@@ -156,7 +165,7 @@ func viewsHaveSeen(data string) (bool, error) {
 }
 
 func errStreamGone(data string) error {
-	return fmt.Errorf("%s holds views of a ledger whose stream is gone: restore the stream from a copy, or move the views away to begin anew", data)
+	return fmt.Errorf("%s holds the views of a ledger whose stream is gone. ledgerd restore --data %s makes the stream again; only to begin anew, move everything away", data, data)
 }
 
 func (d *daemon) openViews(ctx context.Context, c config, progress func(projections.Progress)) error {
@@ -219,7 +228,7 @@ func (d *daemon) compareViews(ctx context.Context, c config) error {
 		}
 		if at.Sequence > last {
 			return fmt.Errorf("the stream has lost what was acknowledged: it ends at record %d, and view %s has applied record %d (up to entry %d). "+
-				"Restore %s from a copy that has it, and keep the views until then: they are what shows the loss. Only if it is the view that is of another ledger, remove %s",
+				"Restore %s, and keep the views until then: they are what shows the loss. Only if it is the view that is of another ledger, remove %s",
 				last, at.View, at.Sequence, at.Next-1, d.place(c), viewFile(c, at.View))
 		}
 		there, err := d.log.Get(ctx, at.Sequence)
@@ -228,7 +237,7 @@ func (d *daemon) compareViews(ctx context.Context, c config) error {
 		}
 		if there.ID != at.Record {
 			return fmt.Errorf("view %s is of another stream: as record %d it has applied %s, and there stands %s. "+
-				"If the stream is the right one, remove %s, and it is built again; if not, restore %s from a copy",
+				"If the stream is the right one, remove %s, and it is built again; if not, restore %s",
 				at.View, at.Sequence, at.Record, there.ID, viewFile(c, at.View), d.place(c))
 		}
 	}
@@ -245,12 +254,12 @@ func (d *daemon) compareViews(ctx context.Context, c config) error {
 
 func viewFile(c config, view string) string { return filepath.Join(c.data, "views", view+".db") }
 
-// place says where the stream is, for people.
+// place says where the stream is and what restores it, for people.
 func (d *daemon) place(c config) string {
 	if d.server == nil {
-		return "the stream on " + d.conn.ConnectedUrlRedacted()
+		return "the stream on " + d.conn.ConnectedUrlRedacted() + " from a copy that has it"
 	}
-	return filepath.Join(c.data, "nats")
+	return filepath.Join(c.data, "nats") + " with: ledgerd restore --data " + c.data
 }
 
 func (d *daemon) stores() []*projections.Store {
@@ -284,7 +293,11 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 		}
 		d.time = ledger.NewSystemClock()
 	}
-	d.sequencer, err = ledger.Start(ctx, ledger.Config{Log: d.log, States: states, Clock: d.time, Logger: d.logger})
+	config := ledger.Config{Log: d.log, States: states, Clock: d.time, Logger: d.logger}
+	if d.journal != nil {
+		config.Journal = d.journal
+	}
+	d.sequencer, err = ledger.Start(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -334,6 +347,9 @@ func (d *daemon) ready() error {
 	if _, err := d.time.Now(); err != nil {
 		errs = append(errs, err)
 	}
+	if err := d.sequencer.Err(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
@@ -355,12 +371,12 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 func hint(err error) string {
 	text := oneLine(err)
 	switch {
-	case errors.Is(err, natsd.ErrLocked), errors.Is(err, projections.ErrLocked), errors.Is(err, names.ErrLocked):
+	case errors.Is(err, errLocked), errors.Is(err, natsd.ErrLocked), errors.Is(err, projections.ErrLocked), errors.Is(err, names.ErrLocked):
 		return text + ". Is another ledgerd running on this folder? Stop it, or choose another --data"
 	case errors.Is(err, natsd.ErrAddressInUse):
 		return text + ". Choose another --nats-listen"
-	case errors.Is(err, ledger.ErrGap), errors.Is(err, projections.ErrGap):
-		return text + ". Restore the stream from a copy that has them, and keep the views until then"
+	case errors.Is(err, ledger.ErrGap), errors.Is(err, projections.ErrGap), errors.Is(err, recover.ErrTiles):
+		return text + ". Keep the folder as it is; ledgerd restore --data DIR makes the stream again from its other copies"
 	case errors.Is(err, nats.ErrNoServers):
 		return text + ". Is the server running, and its URL right?"
 	}

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/ledger/api"
@@ -61,15 +64,15 @@ func buyMore(t *testing.T, dir string, n int, politely bool) {
 	}
 }
 
-// The stream has lost something that was acknowledged, or all of it. The views know, and so no start serves what is left: not
-// the first, and not the one after it. What the views hold stays as it is.
+// The stream has lost something that was acknowledged, or all of it. What stood at its end the next start puts back by itself; else no start serves what
+// is left, and ledgerd restore makes the stream again, with every entry, from its other copies. What the views held they hold again.
 func TestStreamDamaged(t *testing.T) {
-	const lost = "records are missing from the stream. Restore the stream from a copy"
+	const lost = "records are missing from the stream. Keep the folder as it is; ledgerd restore"
 	for _, tt := range []struct {
 		name   string
 		unkind bool // the ledger was killed
 		damage func(t *testing.T, dir string)
-		wants  []string
+		wants  []string // nil: the start repairs it, unless the server itself sees that something is missing
 	}{
 		{"last bytes gone", false, func(t *testing.T, dir string) { cut(t, blocks(t, dir)[0], 7) }, []string{lost}},
 		{"last records gone", false, func(t *testing.T, dir string) { cut(t, blocks(t, dir)[0], 2500) }, []string{lost}},
@@ -79,39 +82,108 @@ func TestStreamDamaged(t *testing.T) {
 			if err := os.WriteFile(file, append(make([]byte, 300), b[300:]...), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, nil},
+		}, []string{"ledgerd restore"}},
 		// After kill -9 the server has no note of where the stream ended, and takes for the end what is left.
-		{"last bytes gone after a kill", true, func(t *testing.T, dir string) { cut(t, blocks(t, dir)[0], 7) }, []string{"has lost what was acknowledged", "record 8", "record 9", "Restore", "keep the views"}},
-		{"last records gone after a kill", true, func(t *testing.T, dir string) { cut(t, blocks(t, dir)[0], 2500) }, []string{"Restore", "keep the views"}},
-		{"block gone after a kill", true, func(t *testing.T, dir string) { remove(t, blocks(t, dir)[0]) }, nil},
-		{"stream gone", false, func(t *testing.T, dir string) { remove(t, filepath.Dir(filepath.Dir(blocks(t, dir)[0]))) }, []string{"whose stream is gone", "restore the stream"}},
+		{"last bytes gone after a kill", true, func(t *testing.T, dir string) { cut(t, blocks(t, dir)[0], 7) }, nil},
+		{"last records gone after a kill", true, func(t *testing.T, dir string) { cut(t, blocks(t, dir)[0], 2500) }, nil},
+		{"a bit of the last record after a kill", true, func(t *testing.T, dir string) { flip(t, blocks(t, dir)[0], -100) }, nil},
+		{"a bit in the middle after a kill", true, func(t *testing.T, dir string) { flip(t, blocks(t, dir)[0], 2500) }, nil},
+		{"last records and the journal gone", true, func(t *testing.T, dir string) {
+			cut(t, blocks(t, dir)[0], 2500)
+			remove(t, filepath.Join(dir, "journal"))
+		}, []string{"ledgerd restore"}},
+		{"block gone after a kill", true, func(t *testing.T, dir string) { remove(t, blocks(t, dir)[0]) }, []string{"whose stream is gone", "ledgerd restore"}},
+		{"stream gone", false, func(t *testing.T, dir string) { remove(t, filepath.Dir(filepath.Dir(blocks(t, dir)[0]))) }, []string{"whose stream is gone", "ledgerd restore"}},
 		{"stream's description damaged", false, func(t *testing.T, dir string) {
 			cut(t, filepath.Join(filepath.Dir(filepath.Dir(blocks(t, dir)[0])), "meta.inf"), 10)
-		}, []string{"whose stream is gone", "restore the stream"}},
-		{"store gone", false, func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "nats", "jetstream")) }, []string{"whose stream is gone", "restore the stream"}},
-		{"server's folder gone", false, func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "nats")) }, []string{"whose stream is gone", "restore the stream"}},
+		}, []string{"whose stream is gone", "ledgerd restore"}},
+		{"store gone", false, func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "nats", "jetstream")) }, []string{"whose stream is gone", "ledgerd restore"}},
+		{"server's folder gone", false, func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "nats")) }, []string{"whose stream is gone", "ledgerd restore"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := small(t)
 			buyMore(t, dir, 3, !tt.unkind)
 			before := dumps(t, dir)
+			_, want := readLog(t, copyFolder(t, dir))
 			tt.damage(t, dir)
-			files := snapshot(t, dir)
-			refuses(t, 1, tt.wants, onTestClock(dir)...)
-			if _, err := os.Stat(filepath.Join(dir, "nats")); err != nil {
-				// Nothing was made in place of what is gone.
-				if now := snapshot(t, dir); fmt.Sprint(now) != fmt.Sprint(files) {
-					t.Errorf("the folder holds %v, before %v", now, files)
+			if tt.wants != nil {
+				files := snapshot(t, dir)
+				refuses(t, 1, tt.wants, onTestClock(dir)...)
+				if _, err := os.Stat(filepath.Join(dir, "nats")); err != nil {
+					// Nothing was made in place of what is gone.
+					if now := snapshot(t, dir); fmt.Sprint(now) != fmt.Sprint(files) {
+						t.Errorf("the folder holds %v, before %v", now, files)
+					}
+				}
+				refuses(t, 1, tt.wants[len(tt.wants)-1:], onTestClock(dir)...)
+				sameDumps(t, "after the refusals", dumps(t, dir), before)
+				out := command(t, 0, "restore", "--data", dir)
+				if !strings.Contains(out, fmt.Sprintf("holds %d entries again", len(want))) {
+					t.Errorf("it restored: %s", out)
 				}
 			}
-			refuses(t, 1, nil, onTestClock(dir)...)
-			sameDumps(t, "after the refusals", dumps(t, dir), before)
+			d := repaired(t, dir)
+			visible(t, d.ready(), want[len(want)-1].Number)
+			d.stop()
+			sameDumps(t, "in the end", dumps(t, dir), before)
+			records, got := readLog(t, dir)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("the log (- before, + now):\n%s", diff)
+			}
+			verifyTiles(t, dir, records)
+			command(t, 0, "verify", "--data", dir)
 		})
 	}
 }
 
-// The stream is an old copy: also when something else was written to it since, so that only the records' ids tell.
+// repaired starts a ledger whose stream may be damaged. Where the start refuses to serve it, it says what helps, and that is done.
+func repaired(t *testing.T, dir string) *ledgerd {
+	t.Helper()
+	d := within(t, onTestClock(dir)...)
+	for over := false; !over; {
+		text, grown := d.out.now()
+		if strings.Contains(text, "open at http") {
+			return d
+		}
+		select {
+		case <-grown:
+		case <-d.exited:
+			over = true
+		case <-time.After(patience):
+			t.Fatalf("ledgerd neither serves nor ends:\n%s", d.err)
+		}
+	}
+	d.exits(1)
+	checkComplaint(t, d.err.String(), []string{"ledgerd restore"})
+	command(t, 0, "restore", "--data", dir)
+	return within(t, onTestClock(dir)...)
+}
+
+// flip changes a bit of a file, at an offset from its start or, negative, from its end.
+func flip(t *testing.T, file string, at int) {
+	t.Helper()
+	b := must(os.ReadFile(file))(t)
+	if at < 0 {
+		at += len(b)
+	}
+	b[at] ^= 1 << (at % 8)
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// command runs a command of ledgerd that ends by itself, and gives what it printed.
+func command(t *testing.T, code int, args ...string) string {
+	t.Helper()
+	var out, complaint bytes.Buffer
+	if got := run(t.Context(), args, noEnvironment, &out, &complaint); got != code {
+		t.Errorf("ledgerd %q: code %d, want %d\n%s%s", args, got, code, out.String(), complaint.String())
+	}
+	return out.String() + complaint.String()
+}
+
+// The stream is an old copy: the start puts back what was written since. Where something else was written to it since, only the records' ids tell.
 func TestStreamOfAnotherTime(t *testing.T) {
 	dir := small(t)
 	old := copyFolder(t, dir)
@@ -127,16 +199,22 @@ func TestStreamOfAnotherTime(t *testing.T) {
 	}
 	nats := func(dir string) string { return filepath.Join(dir, "nats") }
 
-	exchange(nats(dir), nats(old))
-	refuses(t, 1, []string{"has lost what was acknowledged", "Restore " + nats(dir)}, onTestClock(dir)...)
-	exchange(nats(dir), nats(old))
+	behind := copyFolder(t, dir)
+	remove(t, nats(behind))
+	if err := os.CopyFS(nats(behind), os.DirFS(nats(old))); err != nil {
+		t.Fatal(err)
+	}
+	d := within(t, onTestClock(behind)...)
+	visible(t, d.ready(), 7)
+	d.stop()
+	sameDumps(t, "put back", dumps(t, behind), before)
 
 	buyMore(t, old, 2, true)
 	exchange(nats(dir), nats(old))
-	refuses(t, 1, []string{"is of another stream", "remove " + filepath.Join(dir, "views", "licenses.db"), "restore " + nats(dir)}, onTestClock(dir)...)
+	refuses(t, 1, []string{"contradict each other"}, onTestClock(dir)...)
 	exchange(nats(dir), nats(old))
 
-	sameDumps(t, "after the refusals", dumps(t, dir), before)
+	sameDumps(t, "after the refusal", dumps(t, dir), before)
 	buyMore(t, dir, 1, true)
 	buyMore(t, old, 1, true)
 }

@@ -65,7 +65,11 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	// The first file that is opened is locked: a second ledgerd ends here.
+	unlock, err := lockData(c.data) // a second ledgerd ends here
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	people, err := names.Open(filepath.Join(c.data, "names.db"))
 	if err != nil {
 		return err

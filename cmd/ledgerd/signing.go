@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"licenseledger/ledger/proof"
 	"licenseledger/projections/audit"
 )
@@ -77,6 +79,18 @@ func checkSigning(ctx context.Context, data string) error {
 			filepath.Join(keysFolder(data), checkpointKey), err)
 	}
 	return nil
+}
+
+// verifierOf is what the checkpoints of a folder verify with. Where nothing was signed so far there is none, and none is needed.
+func verifierOf(ctx context.Context, data string) (note.Verifier, error) {
+	if _, err := audit.Folder(viewsFolder(data)).Checkpoint(ctx); errors.Is(err, proof.ErrNoTile) {
+		return nil, nil
+	}
+	text, err := publicKey(data)
+	if err != nil {
+		return nil, err
+	}
+	return proof.ParseVerifier(text)
 }
 
 // publicKey is the text of the public half, which checkpoints verify with.

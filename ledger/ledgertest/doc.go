@@ -1,5 +1,5 @@
 // Package ledgertest is what tests of the write side stand on: a [Stream] in
-// memory that fails on demand and polices its writers, a [Clock] that moves by hand, ids
+// memory that fails on demand and polices its writers, a [Journal] that does so too, a [Clock] that moves by hand, ids
 // that repeat, and [LogSuite], which every implementation of [ledger.Log] must
 // pass. Only tests import it.
 //
