@@ -86,7 +86,10 @@ func (w *writer) flush() error {
 	for _, name := range buckets {
 		bucket, rows := w.tx.Bucket(name), *w.rows[string(name)]
 		slices.SortFunc(rows, func(a, b row) int { return bytes.Compare(a.key, b.key) })
-		for _, r := range rows {
+		for i, r := range rows {
+			if i > 0 && bytes.Equal(r.key, rows[i-1].key) {
+				return fmt.Errorf("write %s: row %q is written twice, and either may be the last", name, r.key)
+			}
 			var err error
 			if r.value == nil {
 				err = bucket.Delete(r.key)
@@ -116,15 +119,24 @@ type gridCell struct {
 // move takes a license in the indexes from where it was, which may be nowhere, to where it is.
 func (w *writer) move(provider string, was, is *events.License, t *tally) {
 	if was == nil || cellOf(was) != cellOf(is) || CompanyOf(was) != CompanyOf(is) {
+		// Where the company alone is another one, the license stays where it is among those of the provider.
+		var before []string
+		stays := func(scope string, others []string) bool { return cellOf(was) == cellOf(is) && slices.Contains(others, scope) }
 		if was != nil {
-			for _, scope := range scopesOf(was) {
+			before = scopesOf(was)
+		}
+		after := scopesOf(is)
+		for _, scope := range before {
+			if !stays(scope, after) {
 				t.grid[gridCell{scope, cellOf(was)}]--
 				w.delete(bucketGrid, w.cellKey(provider, scope, cellOf(was), was.ID))
 			}
 		}
-		for _, scope := range scopesOf(is) {
-			t.grid[gridCell{scope, cellOf(is)}]++
-			w.mark(bucketGrid, w.cellKey(provider, scope, cellOf(is), is.ID))
+		for _, scope := range after {
+			if was == nil || !stays(scope, before) {
+				t.grid[gridCell{scope, cellOf(is)}]++
+				w.mark(bucketGrid, w.cellKey(provider, scope, cellOf(is), is.ID))
+			}
 		}
 	}
 	if was == nil || was.Assignee != is.Assignee {
