@@ -21,6 +21,7 @@ import (
 	"licenseledger/projections"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 )
 
@@ -110,7 +111,7 @@ func openViews(dir string) (stores []*projections.Store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New()} {
+	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New(), notices.View{}} {
 		store, err := projections.Open(dir, v)
 		if err != nil {
 			return nil, errors.Join(err, closeViews(stores))

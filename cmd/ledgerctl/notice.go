@@ -12,13 +12,15 @@ import (
 )
 
 func (c *cli) noticesCommand() *cobra.Command {
-	var q api.ListQuery
+	var q api.NoticeQuery
 	var all bool
 	cmd := c.command(command{
-		use:     "notices [flags]",
-		short:   "List good and bad news of the provider",
-		long:    "List what somebody should know or decide: trials that end, machines without a license, charges that failed.",
-		example: "  ledgerctl notices",
+		use:   "notices [flags]",
+		short: "List good and bad news of the provider",
+		long: `List what somebody should know or decide, newest first: trials that end, machines without
+a license, charges that failed. What asks for something (--standing) stays until it is done; news
+make room for newer ones.`,
+		example: "  ledgerctl notices --standing --news bad",
 		run: func(ctx context.Context, _ []string) (err error) {
 			var page api.NoticePage
 			if all {
@@ -29,13 +31,24 @@ func (c *cli) noticesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			g := grid{columns: slices.Concat(left("at news kind text"), extra("company endpoint license license_type invoice"), programs("amount currency position"))}
+			g := grid{columns: slices.Concat(left("at news kind text"), extra("until"),
+				programs("standing company endpoint license license_type assignee_kind assignee_id count invoice month amount currency position"))}
 			for _, n := range page.Notices {
-				g.add(n.At, n.News, n.Kind, n.Text, n.Company, n.Endpoint, n.License, n.LicenseType, n.Invoice, n.Amount, n.Currency, n.Position)
+				var a api.Assignee
+				if n.Assignee != nil {
+					a = *n.Assignee
+				}
+				g.add(n.At, n.News, n.Kind, n.Text, n.Until, n.Standing, n.Company, n.Endpoint, n.License, n.LicenseType, a.Kind, a.ID,
+					positive(n.Count), n.Invoice, n.Month, n.Amount, n.Currency, n.Position)
 			}
 			return c.printList(page, g, page.NextCursor)
 		},
 	})
+	flags := cmd.Flags()
+	flags.StringVar(&q.News, "news", "", "only `SORT` of news: good or bad")
+	flags.StringVar(&q.Kind, "kind", "", "only notices of this `KIND`, as payment-failed")
+	flags.StringVar(&q.Company, "company", "", "only those about this `COMPANY`")
+	flags.BoolVar(&q.Standing, "standing", false, "only what asks for something")
 	pageFlags(cmd, &q.PageOptions, &all)
 	readFlags(cmd, &q.ReadOptions)
 	return cmd

@@ -28,6 +28,7 @@ import (
 	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 )
 
@@ -40,6 +41,7 @@ type daemon struct {
 	licenses  *projections.Store
 	usage     *projections.Store
 	invoices  *projections.Store
+	notices   *projections.Store
 	audit     *projections.Store
 	sequencer *ledger.Sequencer
 	time      ledger.Clock
@@ -136,7 +138,7 @@ func viewsHaveSeen(data string) (bool, error) {
 	case !errors.Is(err, proof.ErrNoTile):
 		return false, err
 	}
-	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(signing(data))} {
+	for _, v := range []projections.View{licenses.New(), usage.View{}, invoices.New(), notices.View{}, audit.New(signing(data))} {
 		if _, err := os.Stat(filepath.Join(dir, v.Name()+".db")); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -167,7 +169,8 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 	for _, v := range []struct {
 		store **projections.Store
 		view  projections.View
-	}{{&d.licenses, licenses.New()}, {&d.usage, usage.View{}}, {&d.invoices, invoices.New()}, {&d.audit, audit.New(signing(c.data))}} {
+	}{{&d.licenses, licenses.New()}, {&d.usage, usage.View{}}, {&d.invoices, invoices.New()}, {&d.notices, notices.View{}},
+		{&d.audit, audit.New(signing(c.data))}} {
 		store, err := projections.Open(dir, v.view)
 		if err != nil {
 			return err
@@ -250,7 +253,7 @@ func (d *daemon) place(c config) string {
 }
 
 func (d *daemon) stores() []*projections.Store {
-	return []*projections.Store{d.licenses, d.usage, d.invoices, d.audit}
+	return []*projections.Store{d.licenses, d.usage, d.invoices, d.notices, d.audit}
 }
 
 func (d *daemon) openSequencer(ctx context.Context, c config) error {

@@ -30,6 +30,7 @@ import (
 	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 )
 
@@ -88,7 +89,8 @@ type ledgerd struct {
 	out, err *printed
 	end      func(os.Signal) // sends it a signal
 	exited   chan struct{}
-	code     int // once exited is closed; -1 if a signal ended it
+	code     int   // once exited is closed; -1 if a signal ended it
+	memory   int64 // once the process has exited: the most that it had of it, in bytes
 }
 
 // start starts ledgerd as a process.
@@ -121,6 +123,9 @@ func startIn(t testing.TB, temp string, args ...string) *ledgerd {
 		_ = cmd.Wait() // the code says it
 		_ = stdin.Close()
 		l.code = cmd.ProcessState.ExitCode()
+		if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			l.memory = used.Maxrss << 10
+		}
 	}()
 	t.Cleanup(l.kill)
 	return l
@@ -272,6 +277,10 @@ func visible(t testing.TB, c *api.Client, after uint64) {
 			_, err := c.Invoices(t.Context(), "acme", api.InvoiceQuery{ReadOptions: o})
 			return err
 		},
+		"notices": func(o api.ReadOptions) error {
+			_, err := c.Notices(t.Context(), "acme", api.NoticeQuery{ReadOptions: o})
+			return err
+		},
 	} {
 		var at uint64
 		err := ask(api.ReadOptions{After: after, Seen: &at})
@@ -286,7 +295,7 @@ func visible(t testing.TB, c *api.Client, after uint64) {
 
 // views are those of ledgerd.
 func views() []projections.View {
-	return []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(noKey)}
+	return []projections.View{licenses.New(), usage.View{}, invoices.New(), notices.View{}, audit.New(noKey)}
 }
 
 // noKey is for views that are only looked at.

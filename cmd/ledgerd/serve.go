@@ -94,7 +94,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	clockCtx, stopClock := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopClock()
 	config := httpapi.Config{
-		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices, Clock: d.time, Auth: doors, Names: people,
+		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices, Notices: d.notices, Clock: d.time, Auth: doors, Names: people,
 		Audit: d.audit, AuditReader: audit.NewReader(filepath.Join(c.data, "views"), d.audit), AuditKey: func() (string, error) { return publicKey(c.data) },
 		Logger: logger, Registry: prometheus.NewRegistry(), Ready: d.ready, Stats: d.sequencer.Stats, Intake: reports.Stats,
 	}

@@ -163,7 +163,10 @@ func TestCalls(t *testing.T) {
 			return c.Adjust(ctx, "acme", api.Adjustment{Month: "2026-02", Company: "globex", Amount: "-10.00", Reason: "goodwill"}, key)
 		}},
 		{"GET /v1/providers/acme/notices", listed, "", false, func(ctx context.Context, c *api.Client) (any, error) {
-			return c.Notices(ctx, "acme", list)
+			return c.Notices(ctx, "acme", api.NoticeQuery{ReadOptions: list.ReadOptions, PageOptions: list.PageOptions})
+		}},
+		{"GET /v1/providers/acme/notices", "company=globex&kind=payment-failed&news=bad&standing=true", "", false, func(ctx context.Context, c *api.Client) (any, error) {
+			return c.Notices(ctx, "acme", api.NoticeQuery{News: api.NewsBad, Kind: "payment-failed", Company: "globex", Standing: true})
 		}},
 		{"GET /v1/catalog", "month=2026-05", "", false, func(ctx context.Context, c *api.Client) (any, error) {
 			return c.Catalog(ctx, api.CatalogQuery{Month: "2026-05"})

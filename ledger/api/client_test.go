@@ -527,7 +527,7 @@ func kinds(rows iter.Seq2[api.Notice, error]) (list []string, failed error) {
 func TestAllFollowsTheCursors(t *testing.T) {
 	var limits []string
 	c := ledger(t, pagesOf(5, "", &limits))
-	rows := c.AllNotices(t.Context(), "acme", api.ListQuery{})
+	rows := c.AllNotices(t.Context(), "acme", api.NoticeQuery{})
 	for range 2 { // it can be ranged over again
 		got, err := kinds(rows)
 		if diff := cmp.Diff([]string{"n1", "n2", "n3", "n4", "n5"}, got); diff != "" || err != nil {
@@ -539,7 +539,7 @@ func TestAllFollowsTheCursors(t *testing.T) {
 	}
 
 	limits = nil
-	for row, err := range c.AllNotices(t.Context(), "acme", api.ListQuery{PageOptions: api.PageOptions{Limit: 2, Cursor: "3"}}) {
+	for row, err := range c.AllNotices(t.Context(), "acme", api.NoticeQuery{PageOptions: api.PageOptions{Limit: 2, Cursor: "3"}}) {
 		if err != nil || row.Kind != "n3" {
 			t.Errorf("from the cursor on: %+v, %v", row, err)
 		}
@@ -553,7 +553,7 @@ func TestAllFollowsTheCursors(t *testing.T) {
 func TestAllEndsWithTheError(t *testing.T) {
 	var limits []string
 	c := ledger(t, pagesOf(5, "3", &limits))
-	got, err := kinds(c.AllNotices(t.Context(), "acme", api.ListQuery{}))
+	got, err := kinds(c.AllNotices(t.Context(), "acme", api.NoticeQuery{}))
 	if diff := cmp.Diff([]string{"n1", "n2"}, got); diff != "" || api.CodeOf(err) != api.CodeInternal {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -569,7 +569,7 @@ func TestAllStopsWhereTheCursorDoesNotMove(t *testing.T) {
 		}
 		answer(w, 200, `{"notices":[{"kind":"n"}],"next_cursor":"here"}`)
 	})
-	got, err := kinds(c.AllNotices(t.Context(), "acme", api.ListQuery{}))
+	got, err := kinds(c.AllNotices(t.Context(), "acme", api.NoticeQuery{}))
 	if err == nil || !strings.Contains(err.Error(), "does not go on") || len(got) != 2 || asked != 2 {
 		t.Errorf("%d rows of %d pages, error %v", len(got), asked, err)
 	}
@@ -615,7 +615,7 @@ func TestAllLists(t *testing.T) {
 			return count(c.AllInvoices(ctx, "acme", api.InvoiceQuery{}))
 		}},
 		{"notices", func(ctx context.Context, c *api.Client) (int, error) {
-			return count(c.AllNotices(ctx, "acme", api.ListQuery{}))
+			return count(c.AllNotices(ctx, "acme", api.NoticeQuery{}))
 		}},
 	} {
 		c := ledger(t, func(w http.ResponseWriter, r *http.Request) {

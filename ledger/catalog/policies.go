@@ -254,10 +254,16 @@ func (m *meter) total() decimal.Decimal {
 	return m.sum.Add(decimal.NewFromInt(int64(len(m.values))))
 }
 
+// MaxMetered is the most that a metered line comes to: whatever is reported, its amount and the sums that it goes into can be written.
+const MaxMetered = 1_000_000_000_000
+
 // bill charges whole / parts units. The amount is rounded once, from the exact quantity.
 func (sh *share) bill(whole, parts decimal.Decimal) {
 	sh.quantity = Quantity{whole.DivRound(parts, 2)}
 	sh.amount = quotient(sh.price.Mul(whole), parts)
+	if most := fromCents(MaxMetered * 100); sh.amount.GreaterThan(most.Decimal) {
+		sh.amount = most
+	}
 }
 
 // perUnit is how much of a meter makes one unit.

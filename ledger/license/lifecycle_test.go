@@ -1,10 +1,12 @@
 package license_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"licenseledger/events"
+	"licenseledger/events/eventstest"
 	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
 )
@@ -88,6 +90,33 @@ func TestL1InstalledAfterTheTrial(t *testing.T) {
 			}
 			if e, _ := s.State("acme").Endpoint("pc-1"); (e.Unlicensed == "server") == tt.automatic {
 				t.Errorf("the endpoint lacks %q", e.Unlicensed)
+			}
+		})
+	}
+}
+
+// L1: whoever gives the endpoint what it asked for, or what includes it, ends the lack of it.
+func TestL1ServedAtLast(t *testing.T) {
+	for name, licenseType := range map[string]string{"that type": "ms-sql", "one that includes it": "ms-sql-exchange"} {
+		t.Run(name, func(t *testing.T) {
+			s := story(t, "2026-01-10T10:00:00Z")
+			c, _, _ := s.Catalogs.At(eventstest.Month("2026-02"))
+			c.Effective, c.Types = eventstest.Month("2026-02"), slices.Clone(c.Types)
+			both := slices.IndexFunc(c.Types, func(t events.Type) bool { return t.ID == "ms-sql-exchange" })
+			c.Types[both].Includes = []string{"ms-sql"}
+			s.Do("", license.PublishCatalog{Catalog: c})
+			s.At("2026-02-01T10:00:00Z")
+			manual(s)
+			s.Do("acme", license.Buy{Type: licenseType, Quantity: 1})
+			s.Do("acme", install("pc-1", "ms-sql"))
+			s.Do("acme", license.Release{License: held(t, s, "pc-1", "ms-sql").ID})
+			s.Do("acme", install("pc-1", "ms-sql"))
+			if e, _ := s.State("acme").Endpoint("pc-1"); e.Unlicensed != "ms-sql" {
+				t.Fatalf("the endpoint lacks %q", e.Unlicensed)
+			}
+			s.Do("acme", give("pc-1", licenseType))
+			if e, _ := s.State("acme").Endpoint("pc-1"); e.Unlicensed != "" {
+				t.Errorf("the endpoint still lacks %q", e.Unlicensed)
 			}
 		})
 	}
@@ -232,6 +261,14 @@ func TestL6ChangedTrial(t *testing.T) {
 	l := held(t, s, "pc-1", "ultimate")
 	if l.Status != events.Trial || !l.ExpiresAt.Equal(end) {
 		t.Errorf("the changed trial: %+v", l)
+	}
+	// Its end leads to another price than the one that was announced before.
+	s.At("2026-01-22T10:00:00Z").Settle("acme")
+	s.Do("acme", license.Change{License: l.ID, Type: "desktop"})
+	s.Settle("acme")
+	again, _ := s.Entries[len(s.Entries)-1].Events[0].Data.(*events.LicenseTrialEnding)
+	if again == nil || again.Price.String() != "2.99" || again.License.ID != held(t, s, "pc-1", "desktop").ID {
+		t.Errorf("the changed trial's end is announced as %+v", again)
 	}
 	s.At("2026-01-24T10:00:00Z").Settle("acme")
 	manual(s)

@@ -109,6 +109,7 @@ func (c Change) decide(d *decider) error {
 	}
 	fresh := old
 	fresh.ID, fresh.Type, fresh.Created = d.IDs.Next(), t.ID, d.Now
+	fresh.Announced = false // a trial's end leads to another price now
 	if old.Status == events.Paid {
 		if err := d.needPayment(); err != nil {
 			return err

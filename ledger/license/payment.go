@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/shopspring/decimal"
+
 	"licenseledger/events"
 )
 
@@ -58,6 +60,9 @@ func statementNumber(s string) (int, bool) {
 	return n, true
 }
 
+// MaxAdjustment is more than any correction comes to.
+const MaxAdjustment = 1_000_000_000_000
+
 // Adjust corrects what a closed month came to (domain B5).
 type Adjust struct {
 	Month   events.Month
@@ -82,8 +87,8 @@ func (c Adjust) decide(d *decider) error {
 		return invalid("month", "%s is not closed: what is wrong in it can be put right by commands", c.Month)
 	case c.Month < events.MonthOf(a.Created):
 		return invalid("month", "provider %q did not exist in %s", d.Provider, c.Month)
-	case c.Amount.IsZero() || !c.Amount.Round(2).Equal(c.Amount.Decimal):
-		return invalid("amount", "an amount other than 0, in whole cents")
+	case c.Amount.IsZero() || !c.Amount.Round(2).Equal(c.Amount.Decimal) || c.Amount.Abs().GreaterThanOrEqual(decimal.NewFromInt(MaxAdjustment)):
+		return invalid("amount", "an amount other than 0, in whole cents, below %d", MaxAdjustment)
 	}
 	if c.Company != "" {
 		if _, err := d.company(c.Company); err != nil {

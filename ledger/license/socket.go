@@ -1,6 +1,7 @@
 package license
 
 import (
+	"slices"
 	"time"
 
 	"licenseledger/events"
@@ -21,6 +22,7 @@ func (d *decider) fitSockets(a events.Assignee, at time.Time) {
 	if d.settling > 0 {
 		defer d.asOf(at)()
 	}
+	e = d.served(e, a, at)
 	c, _, _ := d.Catalogs.At(events.MonthOf(at))
 	for i := range c.Types {
 		if socket := &c.Types[i]; socket.Unit == catalog.PerSocket {
@@ -88,6 +90,24 @@ func (d *decider) fit(socket events.Type, e *events.EndpointSet, a events.Assign
 		d.with(at, &events.LicenseAllocated{Source: source, License: l})
 	}
 	d.unlicensed(e, socket.ID, short, at)
+}
+
+// served notes that an endpoint which asked for a license of a type is served by one by now, and gives the endpoint as it stands then. Of
+// sockets it needs several: fit counts them.
+func (d *decider) served(e *events.EndpointSet, a events.Assignee, at time.Time) *events.EndpointSet {
+	t, ok := d.Catalogs.Type(events.MonthOf(at), e.Unlicensed)
+	if !ok || t.Unit == catalog.PerSocket {
+		return e
+	}
+	for l := range d.state.holdings(a) {
+		held, _ := d.Catalogs.Type(events.MonthOf(at), l.Type)
+		if l.Type == t.ID || slices.Contains(held.Includes, t.ID) {
+			d.unlicensed(e, t.ID, false, at)
+			e, _ = d.state.Endpoint(a.ID)
+			return e
+		}
+	}
+	return e
 }
 
 // unlicensed notes that an endpoint lacks a license of a type, or that it lacks it no more.

@@ -28,10 +28,7 @@ func (b *batch) hasChanged(p *provider, month events.Month) error {
 
 // adjust is how the closed months have changed since they were last billed, and notes that they are billed now.
 func (b *batch) adjust(p *provider) (lines []catalog.Line, err error) {
-	if err := b.writeCatalogs(); err != nil {
-		return nil, err
-	}
-	changed, err := changes(b.tx, p.id, p.account.Currency)
+	changed, err := changes(b.tx, p.id, p.account.Currency, b.catalog)
 	for _, m := range changed {
 		k := prefix(p.id) + monthKey(m.month)
 		if err := putJSON(b.tx, bucketBilled, k, m.after); err != nil {
@@ -52,8 +49,8 @@ type change struct {
 	lines []catalog.Line // adjustments
 }
 
-// changes works out the closed months that may have changed, in order.
-func changes(tx *bbolt.Tx, provider, currency string) (list []change, err error) {
+// changes works out the closed months that may have changed, in order, at the prices of the catalogs that were in force in them.
+func changes(tx *bbolt.Tx, provider, currency string, catalogs func(events.Month) (publishedCatalog, error)) (list []change, err error) {
 	var months []events.Month
 	err = each(tx, bucketChanged, prefix(provider), "", func(k string, _ []byte) (bool, error) {
 		m, err := parseMonthKey(k)
@@ -64,7 +61,7 @@ func changes(tx *bbolt.Tx, provider, currency string) (list []change, err error)
 		return nil, err
 	}
 	for _, m := range months {
-		c, err := inForce(tx, m)
+		c, err := catalogs(m)
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +80,7 @@ func changes(tx *bbolt.Tx, provider, currency string) (list []change, err error)
 
 // pendingAdjustments are the adjustment lines that the open month's statement will have, as far as is known now.
 func pendingAdjustments(tx *bbolt.Tx, provider, currency string) (lines []catalog.Line, err error) {
-	list, err := changes(tx, provider, currency)
+	list, err := changes(tx, provider, currency, func(m events.Month) (publishedCatalog, error) { return inForce(tx, m) })
 	for _, m := range list {
 		lines = append(lines, m.lines...)
 	}

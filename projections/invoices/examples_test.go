@@ -24,9 +24,27 @@ func tell(s invoices.Statement) string {
 // rows writes a usage history in few words.
 func rows(r catalog.Rating) (list []string) {
 	for _, row := range r.Rows {
+		if row.Use == nil {
+			list = append(list, fmt.Sprintf("%s: %s at most", row.Company, row.Quantity))
+			continue
+		}
 		list = append(list, fmt.Sprintf("%s: %d, %d, %s", row.Use.Assignee.ID, row.DaysActive, row.BilledDays, row.Cost))
 	}
 	return list
+}
+
+func policy(licenseType string, p events.Policy) func(*events.Catalog) {
+	return func(c *events.Catalog) {
+		c.Types[slices.IndexFunc(c.Types, func(t events.Type) bool { return t.ID == licenseType })].Policy = p
+	}
+}
+
+// sockets gives pc-1 so many and a vm-server.
+func sockets(n int) func(d *desk) {
+	return func(d *desk) {
+		d.must(license.Install{Endpoint: "pc-1", Company: "auto", Sockets: n})
+		d.allocate("vm-server", events.Endpoint, "pc-1")
+	}
 }
 
 // The worked examples of the domain, from commands to statements.
@@ -151,6 +169,182 @@ func TestWorkedExamples(t *testing.T) {
 			},
 			month: "2026-03", history: []string{"pc-1: 31, 31, 60.00"},
 			want: "usage server 60.00 = 60.00",
+		},
+		{
+			name: "C4: 10 of 28 days", from: "2026-02-01T09:00",
+			do: func(d *desk) {
+				id := d.allocate("server", events.Endpoint, "pc-1")
+				d.at("2026-02-10T18:00")
+				d.must(license.Release{License: id})
+			},
+			month: "2026-02", history: []string{"pc-1: 10, 10, 2.50"}, want: "usage server 2.50 + minimum 17.50 = 20.00",
+		},
+		{
+			name: "C4: all of 28 days", from: "2026-02-01",
+			do:    func(d *desk) { d.allocate("server", events.Endpoint, "pc-1") },
+			month: "2026-02", history: []string{"pc-1: 28, 28, 6.99"}, want: "usage server 6.99 + minimum 13.01 = 20.00",
+		},
+		{
+			name: "C4: 10 of 29 days", from: "2024-02-01T09:00",
+			do: func(d *desk) {
+				id := d.allocate("server", events.Endpoint, "pc-1")
+				d.at("2024-02-10T18:00")
+				d.must(license.Release{License: id})
+			},
+			month: "2024-02", history: []string{"pc-1: 10, 10, 2.41"}, want: "usage server 2.41 = 2.41",
+		},
+		{
+			name: "C4: all of 29 days", from: "2024-02-01",
+			do:    func(d *desk) { d.allocate("server", events.Endpoint, "pc-1") },
+			month: "2024-02", history: []string{"pc-1: 29, 29, 6.99"}, want: "usage server 6.99 = 6.99",
+		},
+		{
+			name: "C4: 10 of 30 days", from: "2026-04-01T09:00",
+			do: func(d *desk) {
+				id := d.allocate("server", events.Endpoint, "pc-1")
+				d.at("2026-04-10T18:00")
+				d.must(license.Release{License: id})
+			},
+			month: "2026-04", history: []string{"pc-1: 10, 10, 2.33"}, want: "usage server 2.33 + minimum 17.67 = 20.00",
+		},
+		{
+			name: "C4: all of 30 days", from: "2026-04-01",
+			do:    func(d *desk) { d.allocate("server", events.Endpoint, "pc-1") },
+			month: "2026-04", history: []string{"pc-1: 30, 30, 6.99"}, want: "usage server 6.99 + minimum 13.01 = 20.00",
+		},
+		{
+			name: "C4: 10 of 31 days", from: "2026-03-01T09:00",
+			do: func(d *desk) {
+				id := d.allocate("server", events.Endpoint, "pc-1")
+				d.at("2026-03-10T18:00")
+				d.must(license.Release{License: id})
+			},
+			month: "2026-03", history: []string{"pc-1: 10, 10, 2.25"}, want: "usage server 2.25 + minimum 17.75 = 20.00",
+		},
+		{
+			name: "C4: all of 31 days", from: "2026-03-01",
+			do:    func(d *desk) { d.allocate("server", events.Endpoint, "pc-1") },
+			month: "2026-03", history: []string{"pc-1: 31, 31, 6.99"}, want: "usage server 6.99 + minimum 13.01 = 20.00",
+		},
+		{
+			name: "C5: any active day bills the whole month", from: "2026-02-20",
+			do: func(d *desk) {
+				d.publish("2026-03", policy("server", events.FullMonth))
+				d.at("2026-03-30")
+				d.must(license.Release{License: d.allocate("server", events.Endpoint, "pc-1")})
+			},
+			month: "2026-03", history: []string{"pc-1: 1, 31, 6.99"}, want: "usage server 6.99 + minimum 13.01 = 20.00",
+		},
+		{
+			name: "C6: 5, 7, 7: 7 x price, carried by those of the first such date", from: "2026-02-20",
+			do: func(d *desk) {
+				d.publish("2026-03", policy("server", events.Peak))
+				d.at("2026-03-01")
+				var ids []string
+				for i := range 5 {
+					d.Now = d.Now.Add(events.Precision)
+					ids = append(ids, d.allocate("server", events.Endpoint, fmt.Sprint("pc-", i)))
+				}
+				d.at("2026-03-02")
+				d.allocate("server", events.Endpoint, "pc-5")
+				d.Now = d.Now.Add(events.Precision)
+				d.allocate("server", events.Endpoint, "pc-6")
+				d.at("2026-03-03")
+				d.must(license.Unassign{License: ids[0]})
+				d.at("2026-03-04")
+				d.allocate("server", events.Endpoint, "pc-7") // with the one that is free: 7 again
+			},
+			month: "2026-03", history: []string{
+				"pc-0: 3, 31, 6.99", "pc-7: 28, 0, 0.00", "pc-1: 31, 31, 6.99", "pc-2: 31, 31, 6.99", "pc-3: 31, 31, 6.99", "pc-4: 31, 31, 6.99",
+				"pc-5: 30, 31, 6.99", "pc-6: 30, 31, 6.99", "auto: 7 at most",
+			},
+			want: "usage server 48.93 = 48.93",
+		},
+		{
+			name: "L2: installed 10 January 10:00, paid 24 January 10:00: 8 days, 1.80", from: "2026-01-10T10:00",
+			do: func(d *desk) {
+				d.must(license.Install{Endpoint: "pc-1", Company: "auto", Type: "server"})
+				d.at("2026-01-25")
+				d.must(license.Settle{})
+			},
+			month: "2026-01", history: []string{"pc-1: 8, 8, 1.80"}, want: "usage server 1.80 + minimum 18.20 = 20.00",
+		},
+		{
+			name: "L2: released that day at 15:00: 1 day, 0.23", from: "2026-01-10T10:00",
+			do: func(d *desk) {
+				id := d.must(license.Install{Endpoint: "pc-1", Company: "auto", Type: "server"})
+				d.at("2026-01-24T15:00")
+				d.must(license.Release{License: id})
+			},
+			month: "2026-01", history: []string{"pc-1: 1, 1, 0.23"}, want: "usage server 0.23 + minimum 19.77 = 20.00",
+		},
+		{
+			name: "L2: at 09:59:59: nothing", from: "2026-01-10T10:00",
+			do: func(d *desk) {
+				id := d.must(license.Install{Endpoint: "pc-1", Company: "auto", Type: "server"})
+				d.at("2026-01-24T09:59:59Z")
+				d.must(license.Release{License: id})
+			},
+			month: "2026-01", want: " = 0.00",
+		},
+		{
+			name: "L6: server to ultimate on 15 January and back on the 20th: 15, 5, 11 days: 3.38, 1.61, 2.48", from: "2026-01-01",
+			do: func(d *desk) {
+				id := d.allocate("server", events.Endpoint, "pc-1")
+				d.at("2026-01-15T12:00")
+				id = d.must(license.Change{License: id, Type: "ultimate"})
+				d.at("2026-01-20T12:00")
+				d.must(license.Change{License: id, Type: "server"})
+			},
+			month: "2026-01", history: []string{"pc-1: 15, 15, 3.38", "pc-1: 11, 11, 2.48", "pc-1: 5, 5, 1.61"},
+			want: "usage server 5.86 + usage ultimate 1.61 + minimum 12.53 = 20.00",
+		},
+		{
+			name: "L6: changed on 31 January: the old one has 31 days", from: "2026-01-01",
+			do: func(d *desk) {
+				id := d.allocate("server", events.Endpoint, "pc-1")
+				d.at("2026-01-31T12:00")
+				d.must(license.Change{License: id, Type: "ultimate"})
+			},
+			month: "2026-01", history: []string{"pc-1: 31, 31, 6.99"}, want: "usage server 6.99 + minimum 13.01 = 20.00",
+		},
+		{
+			name: "L6: and the new one is billed from 1 February on", from: "2026-01-01",
+			do: func(d *desk) {
+				id := d.allocate("server", events.Endpoint, "pc-1")
+				d.at("2026-01-31T12:00")
+				d.must(license.Change{License: id, Type: "ultimate"})
+				d.at("2026-02-10")
+				d.must(license.Settle{})
+			},
+			month: "2026-02", history: []string{"pc-1: 28, 28, 9.99"}, want: "usage ultimate 9.99 + minimum 10.01 = 20.00",
+		},
+		{
+			name: "L12: 2 sockets: 12.99", from: "2026-03-01", do: sockets(2),
+			month: "2026-03", history: []string{"pc-1: 31, 31, 12.99"}, want: "usage vm-server 12.99 + minimum 7.01 = 20.00",
+		},
+		{
+			name: "L12: 3 sockets: 19.48", from: "2026-03-01", do: sockets(3),
+			month: "2026-03", history: []string{"pc-1: 31, 31, 12.99", "pc-1: 31, 31, 6.49"},
+			want: "usage vm-server 12.99 + usage vm-server-socket 6.49 + minimum 0.52 = 20.00",
+		},
+		{
+			name: "L12: 5 sockets: 32.46", from: "2026-03-01", do: sockets(5),
+			month: "2026-03", history: []string{"pc-1: 31, 31, 12.99", "pc-1: 31, 31, 6.49", "pc-1: 31, 31, 6.49", "pc-1: 31, 31, 6.49"},
+			want: "usage vm-server 12.99 + usage vm-server-socket 19.47 = 32.46",
+		},
+		{
+			name: "L10: failed 1 January 09:30, expired the 8th 09:30, paid the 12th: 8 + 20 days, 6.31", from: "2025-12-01",
+			do: func(d *desk) {
+				d.allocate("server", events.Endpoint, "pc-1")
+				d.close()
+				d.at("2026-01-01T09:30")
+				d.must(license.RecordPayment{Invoice: "S-000001", Outcome: events.Failed, Reason: "card expired"})
+				d.at("2026-01-12T15:00")
+				d.must(license.RecordPayment{Invoice: "S-000001", Outcome: events.Collected})
+				d.must(license.Settle{})
+			},
+			month: "2026-01", history: []string{"pc-1: 8, 8, 1.80", "pc-1: 20, 20, 4.51"}, want: "usage server 6.31 + minimum 13.69 = 20.00",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shopspring/decimal"
 	"go.etcd.io/bbolt"
@@ -27,8 +28,14 @@ type days struct {
 	To   events.Date `json:"to,omitzero"`
 }
 
-func (s switches) on(licenseType string, day events.Date) bool {
-	return slices.ContainsFunc(s[licenseType], func(d days) bool { return d.From <= day && (d.To == 0 || day <= d.To) })
+// allOn are the types that were on on a day.
+func (s switches) allOn(day events.Date) (types []string) {
+	for _, id := range slices.Sorted(maps.Keys(s)) {
+		if slices.ContainsFunc(s[id], func(d days) bool { return d.From <= day && (d.To == 0 || day <= d.To) }) {
+			types = append(types, id)
+		}
+	}
+	return types
 }
 
 // set gives the switches after a command of a day that leaves these types on.
@@ -125,44 +132,59 @@ func (r *reading) add(v events.Quantity, at int64) {
 	}
 }
 
-// read keeps what a report says of meters that its company has switched on.
-func (b *batch) read(p *provider, u *events.UsageRecorded) error {
+// read keeps what event i of an entry, a report, says of meters that its company has switched on.
+func (b *batch) read(p *provider, e *events.Entry, i int, u *events.UsageRecorded) error {
 	s, err := b.switches(p, u.Company)
 	if err != nil || len(s) == 0 {
 		return err
 	}
-	// Neighbours in a report mostly share meter and day.
-	var meter string
-	var day events.Date
-	var into []*reading
-	for i := range u.Readings {
-		r := &u.Readings[i]
-		if d := events.DateOf(r.At); i == 0 || d != day || r.Meter != meter {
-			day, meter = d, r.Meter
-			if into, err = b.billing(p, s, u, meter, day, into[:0]); err != nil {
+	into := make(map[meterDay][]*reading, 8) // a report has few meters and days, and many readings of each
+	for n := range u.Readings {
+		r := &u.Readings[n]
+		at := meterDay{u.Company, u.Agent, r.Meter, events.DateOf(r.At)}
+		list, ok := into[at]
+		if !ok {
+			types := s.allOn(at.day)
+			if at.day.Month() > p.account.Open {
+				if err := b.keepEarly(p, at, types, r, eventKey(e.Number, i)+eventKey(0, n)); err != nil {
+					return err
+				}
+				continue
+			}
+			if list, err = b.billing(p, at, types); err != nil {
 				return err
 			}
+			into[at] = list
 		}
-		for _, t := range into {
+		for _, t := range list {
 			t.add(r.Value, r.At.UnixMilli())
 		}
 	}
 	return nil
 }
 
-// billing lists the days of readings that a meter's value of a day goes into: one for each type that bills it.
-func (b *batch) billing(p *provider, s switches, u *events.UsageRecorded, meter string, day events.Date, into []*reading) ([]*reading, error) {
-	month := day.Month()
+// meterDay is an endpoint's day of one meter.
+type meterDay struct {
+	company, endpoint, meter string
+	day                      events.Date
+}
+
+// billing lists the readings that a meter's value of a day goes into: one for each of the types that bills it.
+func (b *batch) billing(p *provider, at meterDay, types []string) (into []*reading, err error) {
+	if len(types) == 0 {
+		return nil, nil
+	}
+	month := at.day.Month()
 	c, err := b.catalog(month)
 	if err != nil {
 		return nil, err
 	}
 	for i := range c.Catalog.Types {
 		t := &c.Catalog.Types[i]
-		if t.Policy != events.Metered || t.Meter != meter || !s.on(t.ID, day) {
+		if t.Policy != events.Metered || t.Meter != at.meter || !slices.Contains(types, t.ID) {
 			continue
 		}
-		k := readingKey{u.Company, t.ID, u.Agent, day, month < p.account.Open}
+		k := readingKey{at.company, t.ID, at.endpoint, at.day, month < p.account.Open}
 		r, ok := p.readings[k]
 		if !ok {
 			r = &reading{aggregate: t.Aggregate}
@@ -179,6 +201,51 @@ func (b *batch) billing(p *provider, s switches, u *events.UsageRecorded, meter 
 		into = append(into, r)
 	}
 	return into, nil
+}
+
+// early is a reading of a month that has not begun: an endpoint's clock may be some minutes ahead. It waits, because the catalog
+// of that month may still be replaced.
+type early struct {
+	Company  string          `json:"company"`
+	Endpoint string          `json:"endpoint"`
+	Types    []string        `json:"types"` // that were on
+	Meter    string          `json:"meter"`
+	Value    events.Quantity `json:"value"`
+	At       time.Time       `json:"at"`
+}
+
+func (b *batch) keepEarly(p *provider, at meterDay, types []string, r *events.Reading, k string) error {
+	if len(types) == 0 {
+		return nil
+	}
+	return putJSON(b.tx, bucketEarly, prefix(p.id)+monthKey(at.day.Month())+k, early{at.company, at.endpoint, types, r.Meter, r.Value, r.At})
+}
+
+// readEarly reads what came for the open month before it began.
+func (b *batch) readEarly(p *provider) error {
+	first := prefix(p.id) + monthKey(p.account.Open)
+	var keys []string
+	err := each(b.tx, bucketEarly, first, "", func(k string, row []byte) (bool, error) {
+		keys = append(keys, k)
+		var r early
+		if err := json.Unmarshal(row, &r); err != nil {
+			return false, err
+		}
+		into, err := b.billing(p, meterDay{r.Company, r.Endpoint, r.Meter, events.DateOf(r.At)}, r.Types)
+		for _, t := range into {
+			t.add(r.Value, r.At.UnixMilli())
+		}
+		return true, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if err := b.tx.Bucket(bucketEarly).Delete([]byte(first + k)); err != nil {
+			return fmt.Errorf("write %s: %w", bucketEarly, err)
+		}
+	}
+	return nil
 }
 
 // writeReadings writes the readings that came since they were written last.

@@ -24,6 +24,7 @@ var (
 	bucketSwitches    = []byte("switches")    // provider, company -> switches, once it has switched a metered type on
 	bucketReadings    = []byte("readings")    // provider, month, company, type, endpoint, day -> reading; of types that count values: ..., value -> nothing
 	bucketLate        = []byte("late")        // the same, of what came when its month was closed
+	bucketEarly       = []byte("early")       // provider, month, event, place in it -> early: a reading of a month that has not begun
 	bucketCorrections = []byte("corrections") // provider, month, event -> events.AdjustmentRecorded
 	bucketChanged     = []byte("changed")     // provider, month -> nothing: closed, and perhaps not what it was last billed with
 	bucketBilled      = []byte("billed")      // provider, month -> the lines that it was last billed with, where a later statement adjusted it
@@ -33,7 +34,7 @@ var (
 
 var buckets = [][]byte{
 	bucketCatalogs, bucketAccounts, bucketOpen, bucketUses, bucketStatements, bucketNumbers, bucketPending,
-	bucketTrials, bucketSwitches, bucketReadings, bucketLate, bucketCorrections, bucketChanged, bucketBilled, bucketPayments, bucketOutcomes,
+	bucketTrials, bucketSwitches, bucketReadings, bucketLate, bucketEarly, bucketCorrections, bucketChanged, bucketBilled, bucketPayments, bucketOutcomes,
 }
 
 func key(parts ...string) string { return strings.Join(parts, "\x00") }

@@ -161,7 +161,7 @@ func (b *batch) Apply(e *events.Entry) error {
 			}
 		case *events.UsageRecorded:
 			if p.account.Metered {
-				err = b.read(p, d)
+				err = b.read(p, e, i, d)
 			}
 		case *events.CompanySet:
 			err = b.setSwitches(p, events.DateOf(e.EffectiveAt(i)), d)
@@ -316,6 +316,9 @@ func (b *batch) closeMonth(p *provider, e *events.Entry, d *events.MonthClosed) 
 		return fmt.Errorf("close %s of provider %q: %w", d.Month, p.id, err)
 	}
 	p.account.Open = d.Month + 1
+	if err := b.readEarly(p); err != nil {
+		return fmt.Errorf("open %s of provider %q: %w", p.account.Open, p.id, err)
+	}
 	if len(s.Lines) == 0 {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
+	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
 	"licenseledger/projections"
 	"licenseledger/projections/invoices"
@@ -172,7 +173,7 @@ func linesOf(s invoices.Statement, kind catalog.LineKind) (list []catalog.Line) 
 }
 
 // checkSums holds a statement's sums against each other and against its usage history (B2): per company and type, and as a whole.
-func checkSums(t *testing.T, s invoices.Statement, history catalog.Rating) {
+func checkSums(t ledgertest.T, s invoices.Statement, history catalog.Rating) {
 	t.Helper()
 	cells := map[string]events.Money{}
 	add := func(k string, m events.Money, sign int64) {

@@ -3,6 +3,7 @@ package licenses_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -80,11 +81,71 @@ func BenchmarkPage(b *testing.B) {
 		b.Run(fmt.Sprintf("%+v", filter), func(b *testing.B) {
 			for b.Loop() {
 				f.read(func(tx *bbolt.Tx) {
-					if rows, err := licenses.Page(tx, filter, "", 50); err != nil || len(rows) != 50 {
+					if rows, _, err := licenses.Page(tx, filter, licenses.Order{}, "", 50); err != nil || len(rows) != 50 {
 						b.Fatal(len(rows), err)
 					}
 				})
 			}
 		})
+	}
+}
+
+// large is the file of one provider with n servers, of 1,000 companies, each serving an endpoint.
+func large(b *testing.B, n int) *file {
+	f := newFile(b)
+	at := events.Stamp(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	ids := events.NewIDs(events.Seed{1}, at)
+	opened := events.Entry{Time: at, Actor: "test", Command: "test/open", Events: []events.Event{{Data: &events.LedgerOpened{Ledger: "01KGB000000000000000000000"}}}}
+	f.apply(opened, events.Entry{Number: 1, Time: at, Provider: "acme", Actor: "test", Command: "test/1", Events: []events.Event{{Data: &events.ProviderSet{Name: "Acme", Currency: "USD"}}}})
+	for done := 0; done < n; {
+		var entries []events.Entry
+		for len(entries) < 50 && done < n {
+			e := events.Entry{Number: uint64(done + 2), Time: at, Provider: "acme", Actor: "test", Command: "test/n"}
+			for range min(400, n-done) {
+				endpoint := fmt.Sprintf("pc-%07d", done)
+				e.Events = append(e.Events, events.Event{Data: &events.LicenseAllocated{License: events.License{
+					ID: ids.Next(), Type: "server", Status: events.Paid, Company: fmt.Sprintf("company-%d", done%1000), Assigned: true,
+					Assignee: events.Assignee{Kind: events.Endpoint, ID: endpoint}, AutoRenew: true, Created: at, ExpiresAt: events.MonthOf(at).End(),
+				}}})
+				done++
+			}
+			entries = append(entries, e)
+		}
+		f.apply(entries...)
+	}
+	return f
+}
+
+// BenchmarkGrid asks the same of a provider with 10,000 licenses and of one with 1,000,000.
+func BenchmarkGrid(b *testing.B) {
+	for _, n := range []int{10_000, 1_000_000} {
+		f := large(b, n)
+		search := func(q string) []licenses.Term {
+			return licenses.ParseSearch(q, func(string) []string { return nil })
+		}
+		for name, filter := range map[string]licenses.Filter{
+			"all": {}, "company": {Company: "company-3"}, "search p": {Search: search("p")}, "search pc-00077": {Search: search("pc-00077")},
+			"search company-77 pc": {Search: search("company-77 pc")}, "search server pc": {Search: search("server pc")}, "month": {Month: events.MonthOf(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))},
+		} {
+			filter.Provider = "acme"
+			b.Run(fmt.Sprintf("%s/page of %d", name, n), func(b *testing.B) {
+				for b.Loop() {
+					f.read(func(tx *bbolt.Tx) {
+						if _, _, err := licenses.Page(tx, filter, licenses.Order{}, "", 50); err != nil {
+							b.Fatal(err)
+						}
+					})
+				}
+			})
+			b.Run(fmt.Sprintf("%s/counters of %d", name, n), func(b *testing.B) {
+				for b.Loop() {
+					f.read(func(tx *bbolt.Tx) {
+						if _, err := licenses.Count(tx, filter); err != nil {
+							b.Fatal(err)
+						}
+					})
+				}
+			})
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.etcd.io/bbolt"
@@ -20,6 +21,9 @@ type Filter struct {
 	Company  string
 	Type     string
 	Status   string // a status, or [Used]
+	Search   []Term
+	// Month selects the licenses that were in force in it, as they stood at its end; of a month that is not over, as they stand (domain L15).
+	Month events.Month
 }
 
 func (f Filter) scope() string {
@@ -58,38 +62,209 @@ func (f Filter) cells(tx *bbolt.Tx, fn func(cell, uint64)) {
 // Counters are the numbers above the grid (domain L15).
 type Counters struct{ All, ActiveTrial, Paid, Released, Used uint64 }
 
-// Count counts the licenses under a filter.
-func Count(tx *bbolt.Tx, f Filter) Counters {
-	var n Counters
-	f.cells(tx, func(c cell, count uint64) {
-		n.All += count
-		switch c.Status {
-		case events.Trial:
-			n.ActiveTrial += count
-		case events.Paid:
-			n.Paid += count
-		case events.Released:
-			n.Released += count
-		}
-		if c.Assigned && c.Status.InForce() {
-			n.Used += count
-		}
-	})
-	return n
+func (n *Counters) add(c cell, count uint64) {
+	n.All += count
+	switch c.Status {
+	case events.Trial:
+		n.ActiveTrial += count
+	case events.Paid:
+		n.Paid += count
+	case events.Released:
+		n.Released += count
+	}
+	if c.Assigned && c.Status.InForce() {
+		n.Used += count
+	}
 }
 
-// Page lists the licenses under a filter whose id is greater than after, in the order of their ids (that is: of their
-// creation), at most limit of them. What a page costs depends on limit and on the number of cells, not on the number of licenses.
-func Page(tx *bbolt.Tx, f Filter, after string, limit int) ([]events.License, error) {
-	if f.Company == "" && f.Type == "" && f.Status == "" {
-		var rows []events.License
-		err := each(tx, bucketLicenses, prefix(f.Provider), after, func(id string, row []byte) (bool, error) {
-			l, err := readLicense(id, row)
-			rows = append(rows, *l)
-			return len(rows) < limit, err
+// Count counts the licenses under a filter. Without search and month it costs as much as there are cells; a search as much as it finds; a
+// month as much as the provider has licenses.
+func Count(tx *bbolt.Tx, f Filter) (n Counters, err error) {
+	switch {
+	case tx.Bucket(bucketLicenses) == nil: // nothing was seen so far
+	case f.Month != 0:
+		_, err = eachInMonth(tx, f, "", 0, func(_ string, l *events.License) (bool, error) {
+			n.add(cellOf(l), 1)
+			return true, nil
 		})
-		return rows, err
+	case len(f.Search) > 0:
+		var s *search
+		if s, err = understand(tx, f); err == nil {
+			n, err = s.count(tx)
+		}
+	default:
+		f.cells(tx, n.add)
 	}
+	return n, err
+}
+
+// Order is how rows are sorted; the zero value is by id, that is, by creation, but for a search, whose rows then come in the order of the
+// words by which they are found.
+type Order struct {
+	By         Column
+	Descending bool
+}
+
+// Column is a field by which rows can be sorted; rows that are equal in it are by id.
+type Column string
+
+// Columns to sort by.
+const (
+	SortID       Column = "id"
+	SortType     Column = "license_type"
+	SortCompany  Column = "company"
+	SortAssignee Column = "assignee"
+	SortStatus   Column = "status"
+	SortExpiry   Column = "expires_at"
+)
+
+// sortKey is a text that sorts as the licenses do.
+func (o Order) sortKey(l *events.License) string {
+	switch o.By {
+	case SortType:
+		return key(l.Type, l.ID)
+	case SortCompany:
+		return key(CompanyOf(l), l.ID)
+	case SortAssignee:
+		if !l.Assigned && l.Status.InForce() {
+			return key("", "", l.ID)
+		}
+		return key(string(l.Assignee.Kind), l.Assignee.ID, l.ID)
+	case SortStatus:
+		return key(string(l.Status), l.ID)
+	case SortExpiry:
+		return string(appendTimeKey(nil, l.ExpiresAt)) + l.ID
+	}
+	return l.ID
+}
+
+// looks bounds the rows that one page looks at, so that it is quick where little fits: then it is shorter than it may be, and goes on.
+const looks = 20_000
+
+// Page lists licenses under a filter, at most limit of them, behind the place of an earlier page's end; next is this one's, empty at the
+// end of the list. A place stays good while licenses change: what did not change is neither missed nor seen twice.
+//
+// By id, and in a search that is not sorted, what a page costs depends on limit and on the number of cells, not on the number of licenses; a
+// page may be short, and still have a next one. Sorted by another column it reads all that the filter selects.
+func Page(tx *bbolt.Tx, f Filter, o Order, after string, limit int) (rows []events.License, next string, err error) {
+	if tx.Bucket(bucketLicenses) == nil {
+		return nil, "", nil // nothing was seen so far
+	}
+	if o != (Order{}) && o != (Order{By: SortID}) || len(f.Search) > 0 && o.By == SortID {
+		return sorted(tx, f, o, after, limit)
+	}
+	last, full := "", false
+	next, err = eachLicense(tx, f, after, looks, func(place string, l *events.License) (bool, error) {
+		if full = len(rows) == limit; full {
+			return false, nil
+		}
+		rows, last = append(rows, *l), place
+		return true, nil
+	})
+	if full {
+		next = last
+	}
+	return rows, next, err
+}
+
+// sorted picks the rows of a page out of all.
+func sorted(tx *bbolt.Tx, f Filter, o Order, after string, limit int) ([]events.License, string, error) {
+	best := &page{desc: o.Descending}
+	_, err := eachLicense(tx, f, "", 0, func(_ string, l *events.License) (bool, error) {
+		k := o.sortKey(l)
+		if after != "" && !best.before(after, k) {
+			return true, nil
+		}
+		if best.Len() > limit {
+			if !best.before(k, best.rows[0].key) {
+				return true, nil
+			}
+			heap.Pop(best)
+		}
+		heap.Push(best, sortedRow{k, *l})
+		return true, nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	slices.SortFunc(best.rows, func(a, b sortedRow) int {
+		if best.before(a.key, b.key) {
+			return -1
+		}
+		return 1
+	})
+	next := ""
+	if len(best.rows) > limit {
+		best.rows = best.rows[:limit]
+		next = best.rows[limit-1].key
+	}
+	rows := make([]events.License, len(best.rows))
+	for i := range best.rows {
+		rows[i] = best.rows[i].License
+	}
+	return rows, next, nil
+}
+
+type sortedRow struct {
+	key string
+	events.License
+}
+
+// page is a heap of the first rows so far, the last of them on top.
+type page struct {
+	rows []sortedRow
+	desc bool
+}
+
+func (p *page) before(a, b string) bool {
+	if p.desc {
+		return a > b
+	}
+	return a < b
+}
+func (p *page) Len() int           { return len(p.rows) }
+func (p *page) Less(i, j int) bool { return p.before(p.rows[j].key, p.rows[i].key) }
+func (p *page) Swap(i, j int)      { p.rows[i], p.rows[j] = p.rows[j], p.rows[i] }
+func (p *page) Push(x any)         { p.rows = append(p.rows, x.(sortedRow)) }
+func (p *page) Pop() any {
+	last := p.rows[len(p.rows)-1]
+	p.rows = p.rows[:len(p.rows)-1]
+	return last
+}
+
+// eachLicense yields the licenses under a filter behind a place, with their own, until fn says no. Where few fit it gives up after so many
+// looks (0: never), with the place where it is.
+func eachLicense(tx *bbolt.Tx, f Filter, after string, looks int, fn func(place string, l *events.License) (bool, error)) (next string, err error) {
+	switch {
+	case f.Month != 0:
+		return eachInMonth(tx, f, after, looks, fn)
+	case len(f.Search) > 0:
+		s, err := understand(tx, f)
+		if err != nil {
+			return "", err
+		}
+		return s.each(tx, after, looks, func(place, id string, _ *posting) (bool, error) {
+			l, ok, err := LoadLicense(tx, f.Provider, id)
+			if err != nil || !ok {
+				return false, fmt.Errorf("license %s is in the words' index alone: %w", id, err)
+			}
+			return fn(place, &l)
+		})
+	case f.Company == "" && f.Type == "" && f.Status == "":
+		err = each(tx, bucketLicenses, prefix(f.Provider), after, func(id string, row []byte) (bool, error) {
+			l, err := readLicense(id, row)
+			if err != nil {
+				return false, err
+			}
+			return fn(id, l)
+		})
+		return "", err
+	}
+	return "", eachOfCells(tx, f, after, fn)
+}
+
+// eachOfCells merges the runs of the filter's cells.
+func eachOfCells(tx *bbolt.Tx, f Filter, after string, fn func(place string, l *events.License) (bool, error)) error {
 	var runs runs
 	f.cells(tx, func(c cell, _ uint64) {
 		r := &run{cursor: tx.Bucket(bucketGrid).Cursor(), prefix: prefix(f.Provider, f.scope(), string(appendCell(nil, c)))}
@@ -102,20 +277,22 @@ func Page(tx *bbolt.Tx, f Filter, after string, limit int) ([]events.License, er
 		}
 	})
 	heap.Init(&runs)
-	rows := make([]events.License, 0, min(limit, 64))
-	for len(runs) > 0 && len(rows) < limit {
-		l, ok, err := LoadLicense(tx, f.Provider, runs[0].id)
+	for len(runs) > 0 {
+		id := runs[0].id
+		l, ok, err := LoadLicense(tx, f.Provider, id)
 		if err != nil || !ok {
-			return nil, fmt.Errorf("license %s is in the grid's index alone: %w", runs[0].id, err)
+			return fmt.Errorf("license %s is in the grid's index alone: %w", id, err)
 		}
-		rows = append(rows, l)
+		if more, err := fn(id, &l); err != nil || !more {
+			return err
+		}
 		if k, _ := runs[0].cursor.Next(); runs[0].at(k) {
 			heap.Fix(&runs, 0)
 		} else {
 			heap.Pop(&runs)
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 // ByAssignee lists the licenses that an assignee holds or held last, in the order of their ids.

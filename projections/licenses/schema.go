@@ -19,6 +19,8 @@ var (
 	bucketGrid      = []byte("grid")           // provider, scope, cell, license -> nothing
 	bucketCounts    = []byte("counts")         // provider, scope, cell -> how many licenses
 	bucketAssignees = []byte("assignees")      // provider, kind, assignee, license -> nothing; all that it holds or held last
+	bucketWords     = []byte("words")          // provider, word, license -> posting; what a search finds it by
+	bucketVersions  = []byte("versions")       // provider, license, month -> events.License after its last change in that month, renewals aside
 	bucketCommands  = []byte("commands")       // provider, time, command -> license.Remembered
 	bucketSpools    = []byte("spools")         // provider, agent, spool -> license.Spool
 	bucketDue       = []byte("due")            // time, provider -> to how many licenses in force something happens then
@@ -31,7 +33,7 @@ var (
 
 var buckets = [][]byte{
 	bucketLedger, bucketCatalogs, bucketProviders, bucketCompanies, bucketEndpoints, bucketLicenses, bucketGrid,
-	bucketCounts, bucketAssignees, bucketCommands, bucketSpools, bucketDue, bucketMonths,
+	bucketCounts, bucketAssignees, bucketWords, bucketVersions, bucketCommands, bucketSpools, bucketDue, bucketMonths,
 	bucketSweeps, bucketAdmins, bucketTokens, bucketHashes,
 }
 

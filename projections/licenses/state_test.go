@@ -222,11 +222,11 @@ func TestEmptyFile(t *testing.T) {
 		if ids := licenses.DueProviders(tx, time.Now(), 10); ids != nil {
 			t.Errorf("%v are due", ids)
 		}
-		if n := licenses.Count(tx, licenses.Filter{Provider: "acme"}); n != (licenses.Counters{}) {
+		if n, err := licenses.Count(tx, licenses.Filter{Provider: "acme"}); err != nil || n != (licenses.Counters{}) {
 			t.Errorf("%+v", n)
 		}
 		for _, f := range []licenses.Filter{{Provider: "acme"}, {Provider: "acme", Status: "paid"}} {
-			if rows, err := licenses.Page(tx, f, "", 10); len(rows) != 0 || err != nil {
+			if rows, _, err := licenses.Page(tx, f, licenses.Order{}, "", 10); len(rows) != 0 || err != nil {
 				t.Errorf("%v, %v", rows, err)
 			}
 		}

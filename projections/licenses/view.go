@@ -12,6 +12,16 @@
 // so that a page under any filter merges a few runs of ids, each in order, and
 // costs the same however many licenses there are; counters only read counts.
 //
+// What is typed into the grid's search box finds licenses by the beginnings of words (search.go): every license stands under the words of
+// whom it serves, with enough of it to judge it there, and types and companies lead to runs of the grid. A search starts with the word
+// that has the fewest candidates.
+//
+//	words: acme, 17, 01KGB…  -> server paid+, globex, "17" "pc"
+//
+// Licenses are kept monthly too (month.go), as the last event of each month in which something happened to them left them:
+//
+//	versions: acme, 01KGB…, 2026-03 -> the license at the end of March, and of every later month without a version of its own
+//
 // A batch folds entries in memory and knows of a license only what its last event said. When it is flushed, each license is
 // compared with its row once, however many events it had, and the indexes are moved by the difference.
 package licenses
@@ -42,8 +52,8 @@ func (View) Name() string { return "licenses" }
 // Usage is wanted, for the spools.
 func (View) Usage() bool { return true }
 
-// Format is 2: the ledger's own state knows the last checkpoint.
-func (View) Format() int { return 2 }
+// Format is 3: since 2 the ledger's own state knows the last checkpoint, since 3 there are words and versions.
+func (View) Format() int { return 3 }
 
 // System is the ledger's own state.
 type System struct {
@@ -84,6 +94,7 @@ type provider struct {
 	admins    map[string]*events.AdministratorSet
 	tokens    map[string]*Token // nil for one that is revoked
 	licenses  map[string]*events.License
+	versions  map[versionKey]*events.License
 	spools    map[spoolKey]*license.Spool
 	commands  []command // in the order of time
 }
@@ -155,7 +166,7 @@ func (b *batch) provider(id string) (*provider, error) {
 	}
 	p := &provider{
 		companies: make(map[string]*events.CompanySet), endpoints: make(map[string]*events.EndpointSet),
-		licenses: make(map[string]*events.License), spools: make(map[spoolKey]*license.Spool),
+		licenses: make(map[string]*events.License), versions: make(map[versionKey]*events.License), spools: make(map[spoolKey]*license.Spool),
 		admins: make(map[string]*events.AdministratorSet), tokens: make(map[string]*Token),
 	}
 	_, err := load(b.tx, bucketProviders, []byte(id), &p.account)
@@ -201,6 +212,9 @@ func (b *batch) applyEvent(entry *events.Entry, p *provider, d events.Data) erro
 	}
 	if l := events.LicenseAfter(d); l != nil {
 		p.licenses[l.ID] = l
+		if _, renewed := d.(*events.LicenseRenewed); !renewed {
+			p.versions[versionKey{l.ID, p.account.Open}] = l
+		}
 		return nil
 	}
 	agent, name, seq, digest, ok := license.SpoolOf(d)
@@ -323,6 +337,7 @@ func (p *provider) writeCommands(w *writer, id string) {
 func (p *provider) writeLicenses(w *writer, id string) error {
 	t := &tally{make(map[gridCell]int64), make(map[int64]int64)}
 	rows := w.tx.Bucket(bucketLicenses)
+	ix := &indexer{w: w, provider: id, endpoints: p.endpoints}
 	for _, license := range slices.Sorted(maps.Keys(p.licenses)) {
 		is, k := p.licenses[license], w.key(id, license)
 		var was *events.License
@@ -334,9 +349,16 @@ func (p *provider) writeLicenses(w *writer, id string) error {
 		}
 		w.put(bucketLicenses, k, w.cut(func(b []byte) []byte { return appendLicense(b, is) }))
 		w.move(id, was, is, t)
+		if err := ix.move(was, is); err != nil {
+			return err
+		}
+	}
+	for v, l := range p.versions {
+		k := w.cut(func(b []byte) []byte { return append(append(appendKey(b, id, v.license), 0), monthKey(v.month)...) })
+		w.put(bucketVersions, k, w.cut(func(b []byte) []byte { return appendLicense(b, l) }))
 	}
 	w.addUp(id, t)
-	return nil
+	return ix.rename(p.licenses)
 }
 
 // Done has nothing to do: the view keeps nothing between batches.

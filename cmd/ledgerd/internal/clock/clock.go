@@ -53,7 +53,8 @@ type Clock struct {
 	Test   *ledger.TestClock
 	Logger *slog.Logger
 
-	mu sync.Mutex // one at a time makes due
+	mu   sync.Mutex // one at a time makes due
+	owes bool       // the test clock was moved, and that is not recorded yet
 }
 
 // Sizes of what is done at once: licenses in a page, providers and statements in a round, commands under way.
@@ -109,6 +110,13 @@ func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err err
 	if t.Before(now) {
 		return 0, fmt.Errorf("%s: %w", events.FormatTime(now), ErrBackwards)
 	}
+	// What an earlier move did not come to is made up for at the time where it stands.
+	if err := c.catchUp(ctx); err != nil {
+		return 0, err
+	}
+	if _, err := c.drain(ctx); err != nil {
+		return 0, err
+	}
 	for {
 		due, ok, err := c.nextDue(ctx)
 		if err != nil {
@@ -117,15 +125,15 @@ func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err err
 		if !ok || due.After(t) {
 			break
 		}
-		c.Test.Set(due)
+		c.set(due)
 		if _, err := c.drain(ctx); err != nil {
 			return 0, err
 		}
 	}
-	if t.Equal(now) {
+	if t.Equal(now) && !c.owes {
 		return c.Licenses.Next() - 1, nil // it stands there already, and the ledger knows
 	}
-	c.Test.Set(t)
+	c.set(t)
 	// A command that came in while the clock moved may have made something due on the way.
 	if err := c.catchUp(ctx); err != nil {
 		return 0, err
@@ -140,7 +148,14 @@ func (c *Clock) Move(ctx context.Context, t time.Time) (position uint64, err err
 	if err != nil {
 		return 0, err
 	}
+	c.owes = false
 	return r.Entry, c.Licenses.Wait(ctx, r.Entry)
+}
+
+// set lets the test clock stand at t, which is recorded when the move is done.
+func (c *Clock) set(t time.Time) {
+	c.owes = true
+	c.Test.Set(t)
 }
 
 // catchUp waits until the view that says what is due has seen all that the ledger acknowledged before.

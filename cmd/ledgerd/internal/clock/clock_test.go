@@ -26,6 +26,7 @@ type house struct {
 	*Clock
 	t         testing.TB
 	test      *ledger.TestClock
+	stream    *ledgertest.Stream
 	sequencer *ledger.Sequencer
 	stores    []*projections.Store
 	follow    func()
@@ -33,8 +34,17 @@ type house struct {
 }
 
 func newHouse(t testing.TB) *house {
-	h := &house{t: t, test: ledger.NewTestClock(start)}
-	stream := ledgertest.NewStream(t, nil)
+	h := openHouse(t, ledger.NewTestClock(start), ledgertest.NewStream(t, nil))
+	h.do("", license.Open{Ledger: "01KGB000000000000000000000", TestClock: true})
+	h.do("acme", license.SetProvider{Name: "Acme"})
+	h.do("acme", license.SetPaymentMethod{System: "fastspring", Account: "acme"})
+	h.do("acme", license.SetCompany{CompanySet: events.CompanySet{Company: "globex"}})
+	return h
+}
+
+// openHouse is a ledger on a stream that may have others.
+func openHouse(t testing.TB, test *ledger.TestClock, stream *ledgertest.Stream) *house {
+	h := &house{t: t, test: test, stream: stream}
 	dir := t.TempDir()
 	for _, v := range []projections.View{licenses.New(), invoices.New()} {
 		s, err := projections.Open(dir, v)
@@ -60,10 +70,6 @@ func newHouse(t testing.TB) *house {
 		Submit: h.sequencer, Licenses: h.stores[0], Invoices: h.stores[1], Log: stream.Open(), Time: h.test, Test: h.test,
 		Logger: slog.New(slog.DiscardHandler),
 	}
-	h.do("", license.Open{Ledger: "01KGB000000000000000000000", TestClock: true})
-	h.do("acme", license.SetProvider{Name: "Acme"})
-	h.do("acme", license.SetPaymentMethod{System: "fastspring", Account: "acme"})
-	h.do("acme", license.SetCompany{CompanySet: events.CompanySet{Company: "globex"}})
 	return h
 }
 
@@ -79,9 +85,9 @@ func (h *house) do(provider string, body license.Body) {
 
 func (h *house) counters() (n licenses.Counters) {
 	h.t.Helper()
-	err := h.stores[0].Read(h.t.Context(), func(tx *bbolt.Tx, _ uint64) error {
-		n = licenses.Count(tx, licenses.Filter{Provider: "acme"})
-		return nil
+	err := h.stores[0].Read(h.t.Context(), func(tx *bbolt.Tx, _ uint64) (err error) {
+		n, err = licenses.Count(tx, licenses.Filter{Provider: "acme"})
+		return err
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"licenseledger/projections"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 )
 
@@ -70,6 +71,8 @@ func (s *server) seeThen(ctx context.Context, m *moment, view *projections.Store
 			fresh = usage.View{}
 		case s.Invoices:
 			fresh = invoices.New()
+		case s.Notices:
+			fresh = notices.View{}
 		default:
 			return nil, fmt.Errorf("view %s has no past", view.Name())
 		}

@@ -31,13 +31,15 @@
 // sorted by name, no spaces, numbers as they were written. So neither white space nor order makes another request.
 //
 // The answer to a change is made from the receipt's events alone, at the receipt's time, so a repeated command gets the
-// answer that the first one got. Two things are of their own moment: names of people, which may have been erased, and
-// the status: 201 says that this request made something, so a repeated PUT answers 200.
+// answer that the first one got. Three things are of their own moment: names of people, which may have been erased; the
+// status: 201 says that this request made something, so a repeated PUT answers 200; and, in the lines of an adjustment, what
+// readings that have come late since then do to the minimum.
 //
 // A dry run says what it would cost or save: how the usage lines of the running month's statement would change by its
 // last day, at this month's prices, free units, full months and peaks included (see preview.go). A license that serves
 // nobody costs nothing (domain L5), so buying into a pool costs 0.00, and what an allocation costs begins with it,
-// whether the license was bought for it or not. The minimum and adjustments are not part of it.
+// whether the license was bought for it or not. The minimum and adjustments are not part of it; of an adjustment it says
+// what its lines come to.
 //
 // # Reads
 //

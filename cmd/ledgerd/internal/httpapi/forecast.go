@@ -72,7 +72,11 @@ func (s *server) nextPayment(ctx context.Context, in *nextPaymentIn) (*read[api.
 // sockets that they need then. It plays the rest of the month by the rules of decisions, after the events of one more
 // entry where there is one. Without a payment method that works nothing begins by itself.
 func expected(tx *bbolt.Tx, provider string, e *events.Entry) (uses []catalog.Use, err error) {
-	trials := licenses.Count(tx, licenses.Filter{Provider: provider, Status: string(events.Trial)}).All > 0
+	n, err := licenses.Count(tx, licenses.Filter{Provider: provider, Status: string(events.Trial)})
+	if err != nil {
+		return nil, err
+	}
+	trials := n.All > 0
 	for i := 0; e != nil && i < len(e.Events) && !trials; i++ {
 		l := events.LicenseAfter(e.Events[i].Data)
 		trials = l != nil && l.Status == events.Trial

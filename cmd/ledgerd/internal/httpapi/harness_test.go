@@ -31,6 +31,7 @@ import (
 	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 )
 
@@ -154,7 +155,7 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	h.log = h.stream.Open()
 	logger := slog.New(slog.NewTextHandler(h.logged, nil))
 
-	for _, view := range []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(checkpointKey)} {
+	for _, view := range []projections.View{licenses.New(), usage.View{}, invoices.New(), audit.New(checkpointKey), notices.View{}} {
 		store, err := projections.Open(dir, view)
 		must(err)
 		t.Cleanup(func() { must(store.Close()) })
@@ -187,7 +188,7 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 	h.operator = strings.TrimSpace(string(token))
 
 	c := httpapi.Config{
-		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Clock: h.clock,
+		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Notices: h.stores[4], Clock: h.clock,
 		Audit: h.stores[3], AuditReader: audit.NewReader(dir, h.stores[3]), AuditKey: func() (string, error) {
 			k, err := checkpointKey(proof.Origin(ledgerID))
 			return k.Public(), err

@@ -15,7 +15,7 @@ import (
 
 // views are all views.
 func (s *server) views() []*projections.Store {
-	return []*projections.Store{s.Licenses, s.Usage, s.Invoices, s.Audit}
+	return []*projections.Store{s.Licenses, s.Usage, s.Invoices, s.Notices, s.Audit}
 }
 
 // readiness is what /readyz answers: why it cannot serve, if it cannot, and where the views stand.

@@ -44,6 +44,7 @@ type Config struct {
 	Licenses *projections.Store
 	Usage    *projections.Store
 	Invoices *projections.Store
+	Notices  *projections.Store
 	Audit    *projections.Store
 	Clock    ledger.Clock
 	Mover    Mover // optional: only with a test clock
@@ -74,7 +75,7 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Submit", c.Submit == nil}, {"Licenses", c.Licenses == nil}, {"Usage", c.Usage == nil}, {"Invoices", c.Invoices == nil},
-		{"Audit", c.Audit == nil}, {"AuditReader", c.AuditReader == nil}, {"AuditKey", c.AuditKey == nil}, {"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil},
+		{"Notices", c.Notices == nil}, {"Audit", c.Audit == nil}, {"AuditReader", c.AuditReader == nil}, {"AuditKey", c.AuditKey == nil}, {"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil},
 	} {
 		if needed.missing {
 			return errors.New("httpapi: the configuration has no " + needed.name)
@@ -136,7 +137,7 @@ func New(c Config) (http.Handler, error) {
 	for _, family := range []func(){
 		s.providers, s.companies, s.administrators, s.erasures, s.tokens, s.payments, s.endpoints, s.endpointChanges,
 		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
-		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.explanations, s.estimates, s.catalog, s.clock, s.changes, s.audit, s.outside,
+		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.explanations, s.estimates, s.catalog, s.clock, s.notices, s.changes, s.audit, s.outside,
 	} {
 		family()
 	}

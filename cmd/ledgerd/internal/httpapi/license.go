@@ -26,11 +26,13 @@ func (s *server) grid() {
 	list(s, listing[licensesIn, api.License, api.LicensePage]{
 		call: call{
 			method: "GET", path: licensesPath, id: "list-licenses", summary: "The license grid", tag: licensesTag,
-			about: "In the order of creation.",
-			allow: []string{auth.ManageLicenses}, unanswered: []string{"month", "q"},
+			about: "In the order of creation, but for a search (`q`): its rows come in the order of the words by which they are found, unless they are sorted. " +
+				"Each part of `q`, at blanks, has to begin words of the row: of whom it serves and that endpoint's name, its type, its company's id or name; ten characters or more also its id. " +
+				"With `month` the licenses that were in force in it, as they stood at its end. A page may be shorter than limit and still have a next one.",
+			allow: []string{auth.ManageLicenses},
 		},
 		options: func(in *licensesIn) api.PageOptions { return in.PageOptions },
-		order:   "id",
+		orders:  sortsOf(licenses.SortID, licenses.SortType, licenses.SortCompany, licenses.SortAssignee, licenses.SortStatus, licenses.SortExpiry, validUntilSort),
 		open:    s.listLicenses,
 		page: func(rows []api.License, next string) api.LicensePage {
 			return api.LicensePage{Licenses: rows, NextCursor: next}
@@ -43,7 +45,7 @@ func (s *server) grid() {
 	})
 	register(s, call{
 		method: "GET", path: licensesPath + "/counters", id: "count-licenses", summary: "The counters above the grid", tag: licensesTag,
-		allow: []string{auth.ManageLicenses}, unanswered: []string{"month", "q"},
+		allow: []string{auth.ManageLicenses},
 	}, s.countLicenses)
 	register(s, call{
 		method: "GET", path: licensesPath + "/{license}", id: "get-license", summary: "A license", tag: licensesTag,
@@ -57,7 +59,8 @@ type licensesIn struct {
 }
 
 // filterOf is the view's filter for one of the contract, which stands where it says: in the query, or in a body.
-func filterOf(where, provider string, f api.LicenseFilter) (licenses.Filter, error) {
+func (s *server) filterOf(where, provider string, f api.LicenseFilter) (licenses.Filter, error) {
+	filter := licenses.Filter{Provider: provider, Company: f.Company, Type: f.LicenseType, Status: f.Status}
 	for field, name := range map[string]string{"company": f.Company, "license_type": f.LicenseType} {
 		if name == "" {
 			continue
@@ -67,19 +70,56 @@ func filterOf(where, provider string, f api.LicenseFilter) (licenses.Filter, err
 		}
 	}
 	if f.Month != "" {
-		return licenses.Filter{}, notYet(where + ".month")
+		var err error
+		if filter.Month, err = events.ParseMonth(f.Month); err != nil {
+			return filter, invalid(where+".month", "%v", err)
+		}
 	}
-	if f.Q != "" {
-		return licenses.Filter{}, notYet(where + ".q")
+	filter.Search = licenses.ParseSearch(f.Q, func(part string) []string { return s.pseudonyms(provider, part) })
+	if f.Q != "" && len(filter.Search) == 0 {
+		return filter, invalid(where+".q", "it has neither letters nor digits")
 	}
-	return licenses.Filter{Provider: provider, Company: f.Company, Type: f.LicenseType, Status: f.Status}, nil
+	return filter, nil
+}
+
+// pseudonyms are those under which the log knows a person with an id, whatever the person is.
+func (s *server) pseudonyms(provider, id string) (known []string) {
+	for _, kind := range []events.AssigneeKind{events.Administrator, events.DomainUser} {
+		if alias, ok := s.Names.Alias(provider, string(kind), id); ok {
+			if _, _, kept := s.Names.Reveal(provider, alias); kept {
+				known = append(known, alias)
+			}
+		}
+	}
+	return known
+}
+
+// validUntilSort is sorting by the last valid date, which is by the end.
+const validUntilSort licenses.Column = "valid_until"
+
+// sortsOf are what sort may say.
+func sortsOf(columns ...licenses.Column) (orders []string) {
+	for _, c := range columns {
+		orders = append(orders, string(c), "-"+string(c))
+	}
+	return orders
+}
+
+// orderOf is the order that sort asks for.
+func orderOf(sort string) (o licenses.Order) {
+	by, descending := strings.CutPrefix(sort, "-")
+	if o = (licenses.Order{By: licenses.Column(by), Descending: descending}); o.By == validUntilSort {
+		o.By = licenses.SortExpiry
+	}
+	return o
 }
 
 func (s *server) listLicenses(_ context.Context, in *licensesIn) (pager[api.License], error) {
-	filter, err := filterOf("query", in.Provider, in.LicenseFilter)
+	filter, err := s.filterOf("query", in.Provider, in.LicenseFilter)
 	if err != nil {
 		return nil, err
 	}
+	order := orderOf(in.Sort)
 	return func(ctx context.Context, after string, limit int) (page[api.License], error) {
 		now, err := s.at(ctx)
 		if err != nil {
@@ -87,17 +127,18 @@ func (s *server) listLicenses(_ context.Context, in *licensesIn) (pager[api.Lice
 		}
 		t := terms{provider: in.Provider}
 		var found []events.License
+		var next string
 		position, err := s.inProvider(ctx, in.Provider, in.After, func(tx *bbolt.Tx, a license.Account) (err error) {
 			if err := t.load(tx, a); err != nil {
 				return err
 			}
-			found, err = licenses.Page(tx, filter, after, limit+1)
+			found, next, err = licenses.Page(tx, filter, order, after, limit)
 			return err
 		})
 		if err != nil {
 			return page[api.License]{}, err
 		}
-		return cut(s.licenseRows(t, found, now), limit, func(l api.License) string { return l.ID }, position), nil
+		return page[api.License]{rows: s.licenseRows(t, found, now), next: next, position: position}, nil
 	}, nil
 }
 
@@ -107,15 +148,15 @@ type countersIn struct {
 }
 
 func (s *server) countLicenses(ctx context.Context, in *countersIn) (*read[api.Counters], error) {
-	filter, err := filterOf("query", in.Provider, in.LicenseFilter)
+	filter, err := s.filterOf("query", in.Provider, in.LicenseFilter)
 	if err != nil {
 		return nil, err
 	}
 	out := &read[api.Counters]{}
 	out.Position, err = s.inProvider(ctx, in.Provider, in.After, func(tx *bbolt.Tx, _ license.Account) error {
-		n := licenses.Count(tx, filter)
+		n, err := licenses.Count(tx, filter)
 		out.Body = api.Counters{All: int(n.All), ActiveTrial: int(n.ActiveTrial), Paid: int(n.Paid), Released: int(n.Released), Used: int(n.Used)}
-		return nil
+		return err
 	})
 	return out, err
 }

@@ -84,16 +84,20 @@ func (s *server) groupOf(ctx context.Context, in *groupLicensesIn, until time.Ti
 	if len(in.Body.Licenses) > 0 {
 		return nil, invalid("body.filter", "name licenses or give a filter, not both")
 	}
-	filter, err := filterOf("body.filter", in.Provider, *in.Body.Filter)
+	filter, err := s.filterOf("body.filter", in.Provider, *in.Body.Filter)
 	if err != nil {
 		return nil, err
 	}
+	if filter.Month != 0 {
+		return nil, invalid("body.filter.month", "what is done is done to licenses as they are now: leave the month out")
+	}
 	var ids []string
 	for after := ""; ; {
+		next := ""
 		var found []events.License
 		// A page at a time: a read transaction is kept short.
 		if _, err := s.inProvider(ctx, in.Provider, 0, func(tx *bbolt.Tx, _ license.Account) (err error) {
-			found, err = licenses.Page(tx, filter, after, api.MaxLimit)
+			found, next, err = licenses.Page(tx, filter, licenses.Order{}, after, api.MaxLimit)
 			return err
 		}); err != nil {
 			return nil, err
@@ -103,10 +107,10 @@ func (s *server) groupOf(ctx context.Context, in *groupLicensesIn, until time.Ti
 				ids = append(ids, l.ID)
 			}
 		}
-		if len(found) < api.MaxLimit {
+		if after = next; after == "" {
+			slices.Sort(ids)
 			return ids, nil
 		}
-		after = found[len(found)-1].ID
 	}
 }
 

@@ -27,8 +27,9 @@ type listing[I, R, P any] struct {
 	call
 	// options are those of the input.
 	options func(in *I) api.PageOptions
-	// order is the field by which the rows come, the only one that sort may say.
-	order string
+	// order is the field by which the rows come, the only one that sort may say, unless there are others in orders.
+	order  string
+	orders []string
 	// open prepares the list and gives the way to read it.
 	open func(ctx context.Context, in *I) (pager[R], error)
 	// page is the JSON answer.
@@ -103,6 +104,13 @@ func list[I, R, P any](s *server, l listing[I, R, P]) {
 		if p.Name == "sort" {
 			p.Description = "the order in which the rows come, the only one"
 			*p.Schema = huma.Schema{Type: huma.TypeString, Enum: []any{l.order}}
+			if l.orders != nil {
+				p.Description = "a field to sort by; with - before it, descending"
+				p.Schema.Enum = nil
+				for _, order := range l.orders {
+					p.Schema.Enum = append(p.Schema.Enum, order)
+				}
+			}
 			p.Schema.PrecomputeMessages()
 		}
 	}

@@ -46,6 +46,9 @@ func TestLists(t *testing.T) {
 		{"/v1/providers/acme/usage/gaps", "gaps", 7, "agent"},
 		{"/v1/providers/acme/invoices", "invoices", 6, "number"},
 		{"/v1/providers/acme/invoices?month=2026-05", "invoices", 1, "number"},
+		{"/v1/providers/acme/notices", "notices", 4, "invoice"}, // of 92 days
+		{"/v1/providers/acme/notices?sort=-at&kind=statement-issued&news=good", "notices", 4, "invoice"},
+		{"/v1/providers/acme/notices?standing=true", "notices", 0, "kind"},
 		{"/v1/providers/acme/usage-history", "rows", 7, "license"},
 		{"/v1/providers/acme/usage-history?month=2026-02&company=globex", "rows", 7, "license"},
 		{"/v1/providers/acme/usage-history?month=2025-02", "rows", 0, "license"},

@@ -55,6 +55,7 @@ var permitted = []struct{ call, body, needs string }{
 	{"GET /providers/acme/invoices", "", auth.ManageLicenses},
 	{"GET /providers/acme/invoices/draft", "", auth.ManageLicenses},
 	{"GET /providers/acme/invoices/S-000001", "", auth.ManageLicenses},
+	{"GET /providers/acme/notices", "", auth.ManageLicenses},
 	{"POST /providers/acme/estimate", `{"month":"2026-03","items":[{"license_type":"server","quantity":1}]}`, auth.ManageLicenses},
 	{"GET /providers/acme/changes", "", auth.Administer},
 	{"GET /audit/entries", "", auth.Administer}, // of their own provider

@@ -19,6 +19,7 @@ import (
 	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 	"licenseledger/projections/viewtest"
 )
@@ -86,6 +87,7 @@ func TestViewIsAsItWasLive(t *testing.T) {
 			func() projections.View { return licenses.New() },
 			func() projections.View { return usage.View{} },
 			func() projections.View { return invoices.New() },
+			func() projections.View { return notices.View{} },
 		} {
 			var was bytes.Buffer
 			store := live(t, viewtest.TempDir(t), entries[:n], view())[0]
