@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -106,5 +105,5 @@ func TestLargeMonthsEndKilled(t *testing.T) {
 	if made != licenses || len(renewed) != licenses {
 		t.Errorf("%d renewals of %d licenses, want one of each of %d", made, len(renewed), licenses)
 	}
-	t.Log(fmt.Sprintf("the longest entry has %d bytes, the largest record %d", longest, largest))
+	t.Logf("the longest entry has %d bytes, the largest record %d", longest, largest)
 }

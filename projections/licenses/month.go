@@ -22,12 +22,11 @@ type versionKey struct {
 func AtEnd(tx *bbolt.Tx, provider, id string, m events.Month) (l *events.License, ok bool, err error) {
 	first := prefix(provider, id)
 	c := tx.Bucket(bucketVersions).Cursor()
-	k, row := c.Seek(append([]byte(first), monthKey(m+1)...))
-	if k == nil {
-		k, row = c.Last()
-	} else {
-		k, row = c.Prev()
+	step := c.Prev
+	if k, _ := c.Seek(append([]byte(first), monthKey(m+1)...)); k == nil {
+		step = c.Last
 	}
+	k, row := step()
 	if k == nil || len(k) <= len(first) || string(k[:len(first)]) != first {
 		return nil, false, nil
 	}

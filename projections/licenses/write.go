@@ -87,8 +87,9 @@ func (w *writer) flush() error {
 		bucket, rows := w.tx.Bucket(name), *w.rows[string(name)]
 		slices.SortFunc(rows, func(a, b row) int { return bytes.Compare(a.key, b.key) })
 		for i, r := range rows {
+			// Which of two would win depends on how they were sorted.
 			if i > 0 && bytes.Equal(r.key, rows[i-1].key) {
-				return fmt.Errorf("write %s: row %q is written twice, and either may be the last", name, r.key)
+				return fmt.Errorf("write %s: row %q twice", name, r.key)
 			}
 			var err error
 			if r.value == nil {
@@ -118,24 +119,17 @@ type gridCell struct {
 
 // move takes a license in the indexes from where it was, which may be nowhere, to where it is.
 func (w *writer) move(provider string, was, is *events.License, t *tally) {
-	if was == nil || cellOf(was) != cellOf(is) || CompanyOf(was) != CompanyOf(is) {
-		// Where the company alone is another one, the license stays where it is among those of the provider.
-		var before []string
-		stays := func(scope string, others []string) bool { return cellOf(was) == cellOf(is) && slices.Contains(others, scope) }
-		if was != nil {
-			before = scopesOf(was)
+	for _, scope := range scopesOf(is) {
+		if was == nil || cellOf(was) != cellOf(is) || !slices.Contains(scopesOf(was), scope) {
+			t.grid[gridCell{scope, cellOf(is)}]++
+			w.mark(bucketGrid, w.cellKey(provider, scope, cellOf(is), is.ID))
 		}
-		after := scopesOf(is)
-		for _, scope := range before {
-			if !stays(scope, after) {
+	}
+	if was != nil && (cellOf(was) != cellOf(is) || CompanyOf(was) != CompanyOf(is)) {
+		for _, scope := range scopesOf(was) {
+			if cellOf(was) != cellOf(is) || !slices.Contains(scopesOf(is), scope) {
 				t.grid[gridCell{scope, cellOf(was)}]--
 				w.delete(bucketGrid, w.cellKey(provider, scope, cellOf(was), was.ID))
-			}
-		}
-		for _, scope := range after {
-			if was == nil || !stays(scope, before) {
-				t.grid[gridCell{scope, cellOf(is)}]++
-				w.mark(bucketGrid, w.cellKey(provider, scope, cellOf(is), is.ID))
 			}
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"licenseledger/cmd/ledgerd/internal/past"
 	"licenseledger/events"
 	"licenseledger/events/eventstest"
@@ -116,7 +118,7 @@ func TestViewIsAsItWasLive(t *testing.T) {
 					}
 					got, want := rowsOf(is.String(), provider), rowsOf(was.String(), provider)
 					if !slices.Equal(got, want) {
-						t.Fatalf("view %s, provider %s, %d entries: %d rows aside, %d live", store.Name(), provider, n, len(got), len(want))
+						t.Fatalf("view %s, provider %s, %d entries (- live, + aside):\n%s", store.Name(), provider, n, cmp.Diff(want, got))
 					}
 				}
 			}
