@@ -130,6 +130,11 @@ func moreCommands() []struct{ args, expect string } {
 			> {"month":"2026-05","items":[{"license_type":"server","quantity":3,"days":10},{"license_type":"backup-storage","quantity":33.50}]}
 			< 200
 			< {"subtotal":"18.00","minimum_adjustment":"2.00","total":"20.00",` + forecast + `}`},
+		{"notices --standing --news bad --kind license-missing --company globex --all", `
+			> GET /v1/providers/acme/notices?company=globex&kind=license-missing&limit=1000&news=bad&standing=true
+			< 200
+			< {"notices":[{"kind":"license-missing","news":"bad","standing":true,"at":"2026-03-11T04:00:00Z","text":"there is an agent","company":"globex",` +
+			`"endpoint":"pc-17","license_type":"server","assignee":{"kind":"endpoint","id":"pc-17"},"position":5}]}`},
 		{"notices", `
 			> GET /v1/providers/acme/notices
 			< 200

@@ -41,6 +41,10 @@ func (p *provider) payments(m moment, d events.Data) error {
 		return p.news(m, fmt.Sprintf("%s %d.%d", correction, m.entry, m.event), Notice{
 			Kind: correction, Company: d.Company, License: d.License, Type: d.LicenseType, Month: d.Month, Amount: d.Amount.String(), Currency: p.account.Currency, Why: d.Reason,
 		}, nil)
+	case *events.GraceSettled:
+		if ends := p.account.GraceEnds; !ends.IsZero() && !ends.After(m.at) {
+			p.account.Lapsed = true // also where nothing was paid that could expire
+		}
 	case *events.PaymentRecorded:
 		if d.Outcome == events.Failed {
 			return p.fail(m, d)

@@ -319,6 +319,20 @@ func TestL10Payment(t *testing.T) {
 		"02-12 00:00 good payment-collected: The charge of invoice S-000001, 20.00 USD, was collected.", expired, issued)
 }
 
+// L10: where nothing is paid that could expire, the notice still says that grace is over.
+func TestL10GraceOfNothing(t *testing.T) {
+	d := newDesk(t, "2026-01-01T00:00:00Z")
+	d.Do("acme", license.Allocate{Type: "server", Company: "globex", Assignee: events.Assignee{Kind: events.Endpoint, ID: "pc-1"}})
+	d.settled("2026-02-01T00:00:00Z").Do("acme", license.IssueStatement{StatementIssued: statement(eventstest.Month("2026-01"))})
+	d.Do("acme", license.Release{License: d.holds("pc-1", "server")})
+	d.Do("acme", license.RecordPayment{Invoice: "S-000001", Outcome: events.Failed})
+	d.settled("2026-02-09T00:00:00Z")
+	list := d.page(notices.Query{Provider: "acme", Kind: "payment-failed", Limit: 10})
+	if len(list) != 1 || !strings.Contains(list[0].Text(""), "was not collected by 8 February 2026, 00:00 UTC") {
+		t.Errorf("%+v", list)
+	}
+}
+
 // B5: a corrected month is news, with its reason.
 func TestB5Correction(t *testing.T) {
 	d := newDesk(t, "2026-01-10T10:00:00Z")

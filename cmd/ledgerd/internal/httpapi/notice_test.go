@@ -62,6 +62,13 @@ func TestNotices(t *testing.T) {
 	if left := h.hears("?standing=true"); len(left) > 0 {
 		t.Errorf("it still asks for %v", left)
 	}
+	// What it said while the trials ran.
+	if diff := cmp.Diff([]string{
+		"02-21 good trial-ending [initech pc-2 server 1.25]",
+		"02-21 good trial-ending [globex pc-1 server 1.25]",
+	}, h.hears("?standing=true&as_of=2026-02-23T00:00:00Z")); diff != "" {
+		t.Errorf("as it was (-want +got):\n%s", diff)
+	}
 	h.get("/v1/providers/acme/notices?kind=trial").refused(422, api.CodeInvalid)
 	h.get("/v1/providers/acme/notices?company=a%20b").refused(422, api.CodeInvalid)
 	h.get("/v1/providers/acme/notices?news=ugly").refused(422, api.CodeInvalid)
