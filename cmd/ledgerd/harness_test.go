@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -39,6 +40,7 @@ const asProcess = "LEDGERD_TEST_PROCESS"
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(asProcess); role != "" {
+		signal.Ignore(syscall.SIGXFSZ) // a file that may not grow is an error of its write
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin) // ends when the test does, however it ends
 			os.Exit(3)
@@ -90,6 +92,7 @@ func (p *printed) now() (string, <-chan struct{}) {
 type ledgerd struct {
 	t        testing.TB
 	out, err *printed
+	pid      int             // of the process
 	end      func(os.Signal) // sends it a signal
 	exited   chan struct{}
 	code     int   // once exited is closed; -1 if a signal ended it
@@ -126,6 +129,7 @@ func startAs(t testing.TB, role, temp string, args ...string) *ledgerd {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	l.pid = cmd.Process.Pid
 	l.end = func(s os.Signal) { _ = cmd.Process.Signal(s) } // it may have ended by itself
 	go func() {
 		defer close(l.exited)

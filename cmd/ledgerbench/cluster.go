@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"licenseledger/ledger/stream"
+	"licenseledger/ledger/stream/natsd"
+)
+
+// cluster are three NATS nodes, each in a process of its own, on 127.0.0.1. Every route from one to another goes through a
+// proxy, so that it can be cut.
+type cluster struct {
+	dir    string
+	stderr io.Writer
+	nodes  [3]node
+	routes [3][3]*route // from, to
+}
+
+type node struct {
+	job   job
+	child *child // nil while it is dead
+}
+
+// nodeConfig is what a node is told.
+type nodeConfig struct {
+	Name          string
+	Client, Route int      // ports
+	Routes        []string // addresses of the others
+}
+
+// startNode starts a node as package natsd sets the server up: fsync before every acknowledgement.
+func startNode(dir string, c nodeConfig) (*server.Server, error) {
+	opts := &server.Options{
+		ServerName: c.Name, JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: natsd.MaxPayload, NoSigs: true, NoLog: true,
+		Host: "127.0.0.1", Port: c.Client, DisableJetStreamBanner: true,
+		// Gossip must not lead around the proxies: the others are told of a dead port, and there is one route to each.
+		Cluster: server.ClusterOpts{Name: "ledgerbench", Host: "127.0.0.1", Port: c.Route, Advertise: "127.0.0.1:1", PoolSize: -1},
+	}
+	for _, r := range c.Routes {
+		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats-route", Host: r})
+	}
+	return startServer(opts)
+}
+
+// freePorts are ports that nobody listened on just now.
+func freePorts(n int) (ports []int, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // after all are chosen
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+func startCluster(ctx context.Context, dir string, stderr io.Writer) (c *cluster, err error) {
+	c = &cluster{dir: dir, stderr: stderr}
+	ports, err := freePorts(6)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.stop())
+		}
+	}()
+	for i := range c.nodes {
+		config := nodeConfig{Name: fmt.Sprintf("node-%d", i+1), Client: ports[i], Route: ports[3+i]}
+		for j := range c.nodes {
+			if i == j {
+				continue
+			}
+			if c.routes[i][j], err = startRoute(fmt.Sprintf("127.0.0.1:%d", ports[3+j])); err != nil {
+				return c, err
+			}
+			config.Routes = append(config.Routes, c.routes[i][j].address())
+		}
+		c.nodes[i].job = job{Kind: "node", Dir: filepath.Join(dir, config.Name), Node: config}
+	}
+	for i := range c.nodes {
+		if err := c.begin(ctx, i); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// begin starts node i.
+func (c *cluster) begin(ctx context.Context, i int) (err error) {
+	c.nodes[i].child, err = startChild(ctx, c.nodes[i].job, c.stderr)
+	return err
+}
+
+// kill ends node i with kill -9.
+func (c *cluster) kill(i int) {
+	ch := c.nodes[i].child
+	c.nodes[i].child = nil
+	_ = ch.cmd.Process.Kill() // it runs: nobody else ends it
+	_ = ch.stop()             // says that it was killed
+}
+
+func (c *cluster) signal(i int, s syscall.Signal) error { return c.nodes[i].child.cmd.Process.Signal(s) }
+
+// cut cuts all routes from and to node i, or joins them again.
+func (c *cluster) cut(i int, cut bool) {
+	for j := range c.nodes {
+		if i != j {
+			c.routes[i][j].cut(cut)
+			c.routes[j][i].cut(cut)
+		}
+	}
+}
+
+func (c *cluster) stop() error {
+	for i := range c.nodes {
+		if c.nodes[i].child != nil {
+			c.kill(i) // in good order takes longer, and nobody needs the data
+		}
+		for j := range c.nodes {
+			if c.routes[i][j] != nil {
+				c.routes[i][j].close()
+			}
+		}
+	}
+	return os.RemoveAll(c.dir)
+}
+
+// connect connects to the cluster, first to node i, and again whenever the connection is lost.
+func (c *cluster) connect(i int) (*nats.Conn, error) {
+	var servers []string
+	for n := range c.nodes {
+		servers = append(servers, fmt.Sprintf("nats://127.0.0.1:%d", c.nodes[(i+n)%len(c.nodes)].job.Node.Client))
+	}
+	o := nats.GetDefaultOptions()
+	o.Servers, o.NoRandomize, o.IgnoreDiscoveredServers = servers, true, true
+	o.MaxReconnect, o.ReconnectWait, o.PingInterval, o.MaxPingsOut, o.Timeout = -1, 100*time.Millisecond, time.Second, 2, time.Second
+	return o.Connect()
+}
+
+// leader is the stream's leader, which must be known within a minute.
+func (c *cluster) leader(ctx context.Context, conn *nats.Conn) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		name, err := leaderOf(ctx, conn, stream.Name)
+		for i := range c.nodes {
+			if err == nil && c.nodes[i].job.Node.Name == name {
+				return i, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("the stream has no leader: %w", errors.Join(err, ctx.Err()))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// route is a proxy between two nodes.
+type route struct {
+	listener net.Listener
+	to       string
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	isCut bool
+	conns map[net.Conn]bool
+}
+
+func startRoute(to string) (*route, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &route{listener: l, to: to, conns: make(map[net.Conn]bool)}
+	r.running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.running.Go(func() { r.carry(conn) })
+		}
+	})
+	return r, nil
+}
+
+func (r *route) address() string { return r.listener.Addr().String() }
+
+// take keeps a connection, so that cut finds it; false: the route is cut.
+func (r *route) take(c net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.isCut {
+		r.conns[c] = true
+	}
+	return !r.isCut
+}
+
+func (r *route) carry(from net.Conn) {
+	defer from.Close()
+	to, err := net.Dial("tcp", r.to)
+	if err != nil {
+		return
+	}
+	defer to.Close()
+	if !r.take(from) || !r.take(to) {
+		return
+	}
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.conns, from)
+		delete(r.conns, to)
+	}()
+	var both sync.WaitGroup
+	for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
+		both.Go(func() {
+			_, _ = io.Copy(way[1], way[0]) // ends when either does
+			from.Close()
+			to.Close()
+		})
+	}
+	both.Wait()
+}
+
+func (r *route) cut(cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.isCut = cut
+	if cut {
+		for c := range r.conns {
+			c.Close()
+		}
+	}
+}
+
+func (r *route) close() {
+	r.listener.Close()
+	r.cut(true)
+	r.running.Wait()
+}
