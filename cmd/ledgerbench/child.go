@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/micro"
 
 	"licenseledger/cmd/ledgerd/doors"
@@ -26,12 +25,11 @@ const childVariable = "LEDGERBENCH_CHILD"
 
 // job is what a child does.
 type job struct {
-	Kind     string // "ledger"; "echo": a micro service that stores nothing; "nats": a server with JetStream and nothing else; "node": one of a cluster
+	Kind     string // "ledger"; "echo": a micro service that stores nothing; "nats": a server with JetStream and nothing else
 	Dir      string
 	Agents   int  // of the ledger's fleet
 	Sync     bool // a server's: fsync before acknowledgements
 	Profiles profiles
-	Node     nodeConfig // of a cluster's node
 }
 
 // request asks a child for something.
@@ -177,18 +175,13 @@ func (j job) begin(ctx context.Context, stderr io.Writer) (url string, handle fu
 	case "echo":
 		return j.beginEcho(ctx, stderr)
 	case "nats":
-		return serverAlone(startRaw(j.Dir, j.Sync, true))
-	case "node":
-		return serverAlone(startNode(j.Dir, j.Node))
+		server, err := startRaw(j.Dir, j.Sync, true)
+		if err != nil {
+			return "", nil, nil, err
+		}
+		return server.ClientURL(), noRequests, func(context.Context) error { server.Shutdown(); server.WaitForShutdown(); return nil }, nil
 	}
 	return "", nil, nil, fmt.Errorf("there is no job %q", j.Kind)
-}
-
-func serverAlone(s *server.Server, err error) (url string, handle func(request) (reply, error), stop func(context.Context) error, _ error) {
-	if err != nil {
-		return "", nil, nil, err
-	}
-	return s.ClientURL(), noRequests, func(context.Context) error { s.Shutdown(); s.WaitForShutdown(); return nil }, nil
 }
 
 func noRequests(r request) (reply, error) { return reply{}, fmt.Errorf("there is no request %q", r.Do) }

@@ -115,24 +115,6 @@ func streamState(ctx context.Context, conn *nats.Conn, name string) (jetstream.S
 	return s.CachedInfo().State, nil
 }
 
-// leaderOf is the name of the node that leads a stream.
-func leaderOf(ctx context.Context, conn *nats.Conn, name string) (string, error) {
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	s, err := js.Stream(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	if s.CachedInfo().Cluster == nil {
-		return "", errors.New("the stream is not in a cluster")
-	}
-	return s.CachedInfo().Cluster.Leader, nil
-}
-
 // rawIntake measures readings as messages of their own: one run in a process of its own.
 func rawIntake(b *bench, f fleet, sync bool, each int) func(ctx context.Context, dir string) (sample, error) {
 	messages := f.messages(each)
