@@ -50,6 +50,7 @@ type daemon struct {
 	sequencer *ledger.Sequencer
 	time      ledger.Clock
 	clock     *clock.Clock
+	scrub     *recover.Scrub // nil with an external server
 
 	logger *slog.Logger
 	stops  []func(ctx context.Context) error // what stop calls, last first
@@ -68,6 +69,9 @@ func startDaemon(ctx context.Context, c config, agents agentCheck, progress func
 	}
 	if err == nil {
 		err = d.openSequencer(ctx, c)
+	}
+	if err == nil {
+		err = d.openScrub(ctx, c)
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.stop(context.WithoutCancel(ctx)))
@@ -94,6 +98,7 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 		var err error
 		d.server, err = natsd.Start(ctx, natsd.Config{
 			Dir: filepath.Join(c.data, "nats"), Listen: c.natsListen, Authenticate: agents, Logger: d.logger,
+			OnUnclean: func(streams string) error { return copyAside(c.data, streams) },
 		})
 		if err != nil {
 			return err
@@ -349,6 +354,9 @@ func (d *daemon) ready() error {
 	}
 	if err := d.sequencer.Err(); err != nil {
 		errs = append(errs, err)
+	}
+	if d.scrub != nil && d.scrub.Err() != nil {
+		errs = append(errs, d.scrub.Err())
 	}
 	return errors.Join(errs...)
 }

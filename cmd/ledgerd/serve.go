@@ -108,6 +108,9 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	}
 	if d.server != nil {
 		config.Disconnect = d.server.Disconnect
+		if err := config.Registry.Register(copiesMetrics{d.journal, d.scrub}); err != nil {
+			return errors.Join(err, reports.Stop(ctx), d.stop(context.WithoutCancel(ctx)))
+		}
 	}
 	if d.clock.Test != nil {
 		config.Mover = mover(func(ctx context.Context, t time.Time) (uint64, error) { return d.move(ctx, clockCtx, t) })

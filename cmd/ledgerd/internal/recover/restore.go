@@ -45,6 +45,8 @@ type Restored struct {
 const (
 	streamFolder = "nats"
 	unfinished   = "nats.restoring"
+	// AsideFolder holds what of the store was copied before the server opened it after an unclean stop, until all copies agree.
+	AsideFolder = "nats.aside"
 )
 
 // Run makes the stream anew from tiles and journal, checks it against the signed checkpoint, and puts it in the place of the old one, which
@@ -288,6 +290,7 @@ func (r Restore) exchange() (aside string, err error) {
 	for _, v := range views {
 		move(v, filepath.Join(aside, "views", filepath.Base(v)))
 	}
+	move(filepath.Join(r.Data, AsideFolder), filepath.Join(aside, AsideFolder))
 	move(filepath.Join(r.Data, streamFolder), filepath.Join(aside, streamFolder))
 	if err == nil {
 		err = os.Rename(filepath.Join(r.Data, unfinished), filepath.Join(r.Data, streamFolder))
