@@ -16,6 +16,7 @@ import (
 	"licenseledger/events"
 	"licenseledger/ledger"
 	"licenseledger/ledger/license"
+	"licenseledger/ledger/journal"
 	"licenseledger/ledger/stream"
 	"licenseledger/ledger/stream/natsd"
 	"licenseledger/projections"
@@ -71,16 +72,21 @@ func openHouse(ctx context.Context, dir string, listen bool, clock ledger.Clock,
 	if h, err = openLog(ctx, dir, listen, stderr, viewsOf()...); err != nil {
 		return nil, err
 	}
-	if err := h.begin(ctx, clock); err != nil {
+	if err := h.begin(ctx, dir, clock); err != nil {
 		return nil, errors.Join(err, h.close(context.WithoutCancel(ctx)))
 	}
 	return h, nil
 }
 
-// begin lets the views follow and the sequencer work.
-func (h *house) begin(ctx context.Context, clock ledger.Clock) (err error) {
+// begin lets the views follow and the sequencer work, with its journal beside the log.
+func (h *house) begin(ctx context.Context, dir string, clock ledger.Clock) (err error) {
 	h.follow()
-	if h.Sequencer, err = ledger.Start(ctx, ledger.Config{Log: h.log, States: states{h.stores[0]}, Clock: clock, Logger: h.logger}); err == nil {
+	tail, _, err := journal.Open(journal.Config{Dir: filepath.Join(dir, "journal"), Covered: h.stores[0].Next})
+	if err != nil {
+		return err
+	}
+	h.stops = append(h.stops, func(context.Context) error { return tail.Close() })
+	if h.Sequencer, err = ledger.Start(ctx, ledger.Config{Log: h.log, Journal: tail, States: states{h.stores[0]}, Clock: clock, Logger: h.logger}); err == nil {
 		h.stops = append(h.stops, h.Sequencer.Close)
 	}
 	return err

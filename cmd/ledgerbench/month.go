@@ -20,7 +20,8 @@ func monthEnd(ctx context.Context, b *bench) (rows []row, err error) {
 	each := total / providers
 	start := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	clock := ledger.NewTestClock(start)
-	h, err := openLog(ctx, filepath.Join(b.work, "ledger"), false, b.stderr, viewsOf()...)
+	dir := filepath.Join(b.work, "ledger")
+	h, err := openLog(ctx, dir, false, b.stderr, viewsOf()...)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +30,7 @@ func monthEnd(ctx context.Context, b *bench) (rows []row, err error) {
 	if err := serve(ctx, h, start, providers, each); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(h.begin(ctx, clock), h.visible(ctx)); err != nil {
+	if err := errors.Join(h.begin(ctx, dir, clock), h.visible(ctx)); err != nil {
 		return nil, err
 	}
 	due := &doors.Clock{Submit: h.Sequencer, Licenses: h.stores[0], Invoices: h.stores[2], Log: h.log, Time: clock, Test: clock, Logger: h.logger}

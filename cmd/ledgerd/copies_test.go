@@ -232,6 +232,33 @@ func TestRestoreKilled(t *testing.T) {
 	sameDumps(t, "restored", dumps(t, dir), before)
 }
 
+// Of a ledger that lost stream, views and tiles the journal alone is left: it is enough as long as it reaches back to the first record. Where it does not, nothing is made.
+func TestRestoreFromJournalAlone(t *testing.T) {
+	dir := small(t)
+	_, want := readLog(t, copyFolder(t, dir))
+	remove(t, filepath.Join(dir, "nats"))
+	remove(t, filepath.Join(dir, "views"))
+	command(t, 0, "restore", "--data", dir)
+	d := within(t, onTestClock(dir)...)
+	visible(t, d.ready(), want[len(want)-1].Number)
+	d.stop()
+	records, got := readLog(t, dir)
+	if !sameEntries(got, want) {
+		t.Errorf("%d entries came back of %d, or others", len(got), len(want))
+	}
+	verifyTiles(t, dir, records)
+
+	for _, name := range []string{"nats", "views", "journal"} {
+		remove(t, filepath.Join(dir, name))
+	}
+	if out := command(t, 1, "restore", "--data", dir); !strings.Contains(out, "neither tiles nor journalled records") {
+		t.Error(out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "nats")); err == nil {
+		t.Error("a stream was made of nothing")
+	}
+}
+
 // A backup is made while clients are at work: the ledger that comes of it holds everything that was acknowledged before, and verifies.
 func TestBackup(t *testing.T) {
 	dir := t.TempDir()

@@ -385,6 +385,8 @@ func hint(err error) string {
 		return text + ". Choose another --nats-listen"
 	case errors.Is(err, ledger.ErrGap), errors.Is(err, projections.ErrGap), errors.Is(err, recover.ErrTiles):
 		return text + ". Keep the folder as it is; ledgerd restore --data DIR makes the stream again from its other copies"
+	case errors.Is(err, recover.ErrNeither):
+		return text + ". Keep the folder as it is: ledgerd verify says what differs, and ledgerd restore --from FILE makes a ledger from a backup"
 	case errors.Is(err, nats.ErrNoServers):
 		return text + ". Is the server running, and its URL right?"
 	}

@@ -16,6 +16,7 @@ import (
 	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
+	"licenseledger/projections/notices"
 	"licenseledger/projections/usage"
 )
 
@@ -27,6 +28,14 @@ func verify(ctx context.Context, data string, stdout io.Writer, logger *slog.Log
 		return err
 	}
 	defer unlock()
+	// One that was killed has left its folder.
+	old, err := filepath.Glob(filepath.Join(data, "verifying-*"))
+	for _, dir := range old {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return err
+	}
 	aside, err := os.MkdirTemp(data, "verifying-")
 	if err != nil {
 		return err
@@ -112,7 +121,7 @@ func (v *verification) views(ctx context.Context, log *stream.Stream) error {
 	}
 	for _, make := range []func() projections.View{
 		func() projections.View { return licenses.New() }, func() projections.View { return usage.View{} },
-		func() projections.View { return invoices.New() }, func() projections.View { return audit.New(signing(v.data)) },
+		func() projections.View { return invoices.New() }, func() projections.View { return notices.View{} }, func() projections.View { return audit.New(signing(v.data)) },
 	} {
 		name := make().Name()
 		err := v.view(ctx, log, live, fresh, make)
