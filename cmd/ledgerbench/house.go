@@ -15,8 +15,8 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger"
-	"licenseledger/ledger/license"
 	"licenseledger/ledger/journal"
+	"licenseledger/ledger/license"
 	"licenseledger/ledger/stream"
 	"licenseledger/ledger/stream/natsd"
 	"licenseledger/projections"
