@@ -40,6 +40,7 @@ func TestWorkloads(t *testing.T) {
 		"replay, ":                                     {"ordered consumer"},
 		"grid, pages":                                  {"few, pages"},
 		"grid, filters":                                {"few, filters"},
+		"grid, searches":                               {"few, searches"},
 		"as-of, ":                                      {"now"},
 		"month-end, ":                                  {"fsync"},
 		"verify, re-hash":                              {"SHA-256 and tlog"},

@@ -79,9 +79,15 @@ func (p *park) fill(ctx context.Context, n int) error {
 const pageOf = 50
 
 // ask asks for a page from a random place on, as the door does: a read transaction each.
-func (p *park) ask(ctx context.Context, r *rand.Rand, filtered bool) error {
+func (p *park) ask(ctx context.Context, r *rand.Rand, kind string) error {
 	f := licenses.Filter{Provider: "provider-1"}
-	if filtered {
+	// Not from the end: every page is a full one.
+	after := p.ids[r.IntN(max(1, len(p.ids)*3/4))]
+	switch kind {
+	case "searches":
+		// As somebody types it who knows the first digits.
+		after, f.Search = "", licenses.ParseSearch(fmt.Sprintf("pc-%05d", r.IntN(max(1, len(p.ids)/100))), func(string) []string { return nil })
+	case "filters":
 		switch r.IntN(3) {
 		case 0:
 			f.Company = parkCompany(r.IntN(parkCompanies))
@@ -91,8 +97,6 @@ func (p *park) ask(ctx context.Context, r *rand.Rand, filtered bool) error {
 			f.Company, f.Type, f.Status = parkCompany(r.IntN(parkCompanies)), parkTypes[r.IntN(len(parkTypes))], string(events.Paid)
 		}
 	}
-	// Not from the end: every page is a full one.
-	after := p.ids[r.IntN(max(1, len(p.ids)*3/4))]
 	return p.h.stores[0].Read(ctx, func(tx *bbolt.Tx, _ uint64) error {
 		rows, _, err := licenses.Page(tx, f, licenses.Order{}, after, pageOf)
 		if err == nil && len(rows) == 0 {
@@ -116,7 +120,10 @@ func p99(n int, ask func() error) (float64, error) {
 	return took[(n-1)*99/100], nil
 }
 
-// grid: pages and filters over 1,000,000 licenses against 10,000.
+// gridKinds are the questions.
+var gridKinds = []string{"pages", "filters", "searches"}
+
+// grid: pages, filters and prefix searches over 1,000,000 licenses against 10,000.
 func grid(ctx context.Context, b *bench) (rows []row, err error) {
 	const warm = 500
 	sizes := []int{max(2000, b.of(1_000_000)), max(1000, b.of(10_000))}
@@ -129,11 +136,11 @@ func grid(ctx context.Context, b *bench) (rows []row, err error) {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, p.h.close(ctx)) }()
-		for _, filtered := range []bool{false, true} {
-			name := names[i] + map[bool]string{false: ", pages", true: ", filters"}[filtered]
+		for _, kind := range gridKinds {
+			name := names[i] + ", " + kind
 			list = append(list, contestant{name, func(ctx context.Context, _ string) (s sample, err error) {
 				r := rand.New(rand.NewPCG(1, uint64(n)))
-				one := func() error { return p.ask(ctx, r, filtered) }
+				one := func() error { return p.ask(ctx, r, kind) }
 				if _, err := p99(b.of(warm), one); err != nil {
 					return s, err
 				}
@@ -146,7 +153,7 @@ func grid(ctx context.Context, b *bench) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []string{"pages", "filters"} {
+	for _, kind := range gridKinds {
 		r := compare("µs, p99", "many, "+kind, scores, map[string]float64{"few, " + kind: 1.5})
 		r.Variant, r.Lower = kind, true
 		rows = append(rows, r)
