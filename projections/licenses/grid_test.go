@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"licenseledger/events"
+	"licenseledger/events/eventstest"
 	"licenseledger/ledger/license"
 	"licenseledger/projections/licenses"
 )
@@ -431,6 +432,32 @@ func TestLicenseMoves(t *testing.T) {
 					t.Errorf("%d at a time, after %d: %d licenses, %v", size, end, n.All, err)
 				}
 			})
+		}
+	}
+}
+
+// The index of the grid is the same however many entries a transaction holds: a license that moves between companies and stays in the
+// grid of all is not taken out of it.
+func TestGridOfLargeTransactions(t *testing.T) {
+	entries := eventstest.History(5, 900)
+	rows := func(size int) []string {
+		f := newFile(t)
+		for some := range slices.Chunk(entries, size) {
+			f.apply(some...)
+		}
+		var list []string
+		f.read(func(tx *bbolt.Tx) {
+			_ = tx.Bucket([]byte("grid")).ForEach(func(k, _ []byte) error {
+				list = append(list, fmt.Sprintf("%q", k))
+				return nil
+			})
+		})
+		return list
+	}
+	want := rows(1)
+	for size := 20; size <= 800; size += 20 {
+		if diff := cmp.Diff(want, rows(size)); diff != "" {
+			t.Fatalf("(-one entry at a time +%d at once):\n%s", size, diff)
 		}
 	}
 }
