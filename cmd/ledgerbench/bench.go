@@ -19,6 +19,7 @@ type workload struct {
 
 var workloads = []workload{
 	{"intake-batched", "64 agents send reports of 100 readings over NATS", intakeBatched},
+	{"checkpoints", "the Merkle log and its checkpoints, out of batched intake", checkpoints},
 	{"intake-single", "1,024 agents send one reading per report over NATS", intakeSingle},
 	{"commands", "64 callers allocate and release licenses; and one caller alone", commands},
 	{"replay", "all views rebuilt from 1,000,000 readings and 100,000 license events", replay},

@@ -16,6 +16,7 @@ import (
 	"licenseledger/cmd/ledgerd/doors"
 	"licenseledger/ledger"
 	"licenseledger/ledger/stream"
+	"licenseledger/projections"
 )
 
 // What is measured over NATS runs in a process of its own: this program once more, with its job in this variable. The
@@ -28,6 +29,7 @@ type job struct {
 	Kind     string // "ledger"; "echo": a micro service that stores nothing; "nats": a server with JetStream and nothing else
 	Dir      string
 	Agents   int  // of the ledger's fleet
+	Untiled  bool // the ledger keeps no Merkle log, which every real one does
 	Sync     bool // a server's: fsync before acknowledgements
 	Profiles profiles
 }
@@ -188,7 +190,11 @@ func noRequests(r request) (reply, error) { return reply{}, fmt.Errorf("there is
 
 // beginLedger starts a ledger that takes reports on a listener.
 func (j job) beginLedger(ctx context.Context, stderr io.Writer) (url string, handle func(request) (reply, error), stop func(context.Context) error, err error) {
-	h, err := openHouse(ctx, j.Dir, true, ledger.NewSystemClock(), stderr)
+	views := []projections.View{tiles()}
+	if j.Untiled {
+		views = nil
+	}
+	h, err := openHouse(ctx, j.Dir, true, ledger.NewSystemClock(), stderr, views...)
 	if err != nil {
 		return "", nil, nil, err
 	}

@@ -166,7 +166,7 @@ func (b *bench) measureCallers(ctx context.Context, list []*caller, cycles int) 
 
 // withHouse measures callers of a fresh house that have all allocated and released once.
 func (b *bench) withHouse(ctx context.Context, dir string, f fleet, measure func(list []*caller) (sample, error)) (s sample, err error) {
-	h, err := openHouse(ctx, dir, false, ledger.NewSystemClock(), b.stderr)
+	h, err := openHouse(ctx, dir, false, ledger.NewSystemClock(), b.stderr, tiles())
 	if err != nil {
 		return s, err
 	}

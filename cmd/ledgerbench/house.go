@@ -20,6 +20,7 @@ import (
 	"licenseledger/ledger/stream"
 	"licenseledger/ledger/stream/natsd"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
 	"licenseledger/projections/notices"
@@ -67,9 +68,9 @@ func (h *house) openServer(ctx context.Context, dir string, listen bool, stderr 
 	return nil
 }
 
-// openHouse starts a new ledger in a folder, with its views following.
-func openHouse(ctx context.Context, dir string, listen bool, clock ledger.Clock, stderr io.Writer) (h *house, err error) {
-	if h, err = openLog(ctx, dir, listen, stderr, viewsOf()...); err != nil {
+// openHouse starts a new ledger in a folder, with its views following; more are views beside those that answer questions.
+func openHouse(ctx context.Context, dir string, listen bool, clock ledger.Clock, stderr io.Writer, more ...projections.View) (h *house, err error) {
+	if h, err = openLog(ctx, dir, listen, stderr, append(viewsOf(), more...)...); err != nil {
 		return nil, err
 	}
 	if err := h.begin(ctx, dir, clock); err != nil {
@@ -124,6 +125,11 @@ func viewsFolder(dir string) string { return filepath.Join(dir, "views") }
 // viewsOf are the views that answer questions about licenses, usage and money, made anew.
 func viewsOf() []projections.View {
 	return []projections.View{licenses.New(), usage.View{}, invoices.New(), notices.View{}}
+}
+
+// tiles is the view that keeps the Merkle log and signs its checkpoints.
+func tiles() projections.View {
+	return audit.New(checkpointKey)
 }
 
 // connect makes one more connection to the house's own server.

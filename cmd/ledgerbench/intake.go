@@ -155,10 +155,11 @@ type intakeRun struct {
 	readings    int // per report
 	connections int
 	following   bool
+	untiled     bool
 }
 
 func (r intakeRun) run(ctx context.Context, dir string) (s sample, err error) {
-	c, err := startChild(ctx, job{Kind: "ledger", Dir: dir, Agents: r.fleet.agents, Profiles: r.b.profiles.of(r.profile)}, r.b.stderr)
+	c, err := startChild(ctx, job{Kind: "ledger", Dir: dir, Agents: r.fleet.agents, Untiled: r.untiled, Profiles: r.b.profiles.of(r.profile)}, r.b.stderr)
 	if err != nil {
 		return s, err
 	}
@@ -257,6 +258,23 @@ func intakeBatched(ctx context.Context, b *bench) ([]row, error) {
 	second := compare("readings/s", "catching up", scores, map[string]float64{"async": 4, "fsync": 100})
 	second.Variant = "views catching up afterwards"
 	return []row{first, second}, nil
+}
+
+// checkpoints: what the Merkle log and its checkpoints take of batched intake: the ledger as it is, against one without them.
+func checkpoints(ctx context.Context, b *bench) ([]row, error) {
+	const agents, readings, warm = 64, 100, 4
+	each := b.each(3_000_000, agents*readings)
+	f := fleet{agents: agents, start: startOf((each + warm) * readings)}
+	with := intakeRun{
+		b: b, profile: b.name, fleet: f, reports: f.reports(each+warm, readings), warm: warm, window: 8, readings: readings, connections: 4, following: true,
+	}
+	without := with
+	without.untiled, without.profile = true, b.name+".without"
+	scores, err := b.contest(ctx, contestant{"with", with.run}, contestant{"without", without.run})
+	if err != nil {
+		return nil, err
+	}
+	return []row{compare("readings/s", "with", scores, map[string]float64{"without": 0.95})}, nil
 }
 
 // intakeSingle: 1,024 agents, one reading per report, one report of each under way; all on 4 connections, and each on its own.
