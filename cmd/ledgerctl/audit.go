@@ -25,7 +25,7 @@ import (
 
 func (c *cli) auditCommands() *cobra.Command {
 	return c.family("audit", "History as it was recorded, and proof that nothing was changed",
-		c.auditReplay(), c.auditVerify(), c.auditProve(), c.auditCheck(), c.auditCheckpoint(), c.auditKey())
+		c.auditReplay(), c.auditAsOf(), c.auditVerify(), c.auditProve(), c.auditCheck(), c.auditCheckpoint(), c.auditKey())
 }
 
 func (c *cli) auditReplay() *cobra.Command {

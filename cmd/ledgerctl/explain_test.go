@@ -1,5 +1,12 @@
 package main
 
+import (
+	"encoding/csv"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
 const (
 	explainedLine = `{"invoice":"S-000001","currency":"USD","amount":"2.25","text":"server for globex in 2026-03: 2.25","line":{"id":"1","kind":"usage","company":"globex","license_type":"server","amount":"2.25"},` +
 		`"parts":[{"text":"endpoint pc-17 from 2026-03-01 to 2026-03-10","license":"01J","license_type":"server","company":"globex","assignee":{"kind":"endpoint","id":"pc-17"},` +
@@ -40,5 +47,58 @@ func explainCommands() []struct{ args, expect string } {
 			> {"everyone":true}
 			< 200
 			< {"everyone":true,"known":false,"position":7}`},
+	}
+}
+
+// How everything stood at a time, from four answers.
+func TestAuditAsOf(t *testing.T) {
+	exchanges, err := parseTranscript(`
+			> GET /v1/providers/acme?as_of=2026-03-11T00:00:00Z
+			< 200
+			< {"id":"acme","name":"Acme","currency":"USD"}
+
+			> GET /v1/providers/acme/licenses/counters?as_of=2026-03-11T00:00:00Z&status=used
+			< 200
+			< {"all":1,"active_trial":0,"paid":1,"released":0,"used":1}
+
+			> GET /v1/providers/acme/next-payment?as_of=2026-03-11T00:00:00Z
+			< 200
+			< {"amount":"20.00","accrued":"2.50","due":"2026-04-01","credit":"13.01","currency":"USD","payment_method":"active","lines":[]}
+
+			> GET /v1/providers/acme/licenses?as_of=2026-03-11T00:00:00Z&status=used&limit=1000
+			< 200
+			< {"licenses":[` + license + `]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, output := range []string{"json", "csv", "table"} {
+		ledger := newFakeLedger(exchanges)
+		got := runWith(ledger.URL, "", "audit", "as-of", "2026-03-11", "--status", "used", "-o", output)
+		if err := ledger.finish(); err != nil || got.code != 0 {
+			t.Fatalf("-o %s ended with %d: %s, %v", output, got.code, got.stderr, err)
+		}
+		switch output {
+		case "json":
+			var answer then
+			if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil {
+				t.Fatal(err)
+			}
+			if answer.Position != 412 || answer.Counters.Used != 1 || answer.NextPayment.Accrued != "2.50" || len(answer.Licenses) != 1 || answer.Provider.Name != "Acme" {
+				t.Errorf("%+v", answer)
+			}
+		case "csv":
+			if rows, err := csv.NewReader(strings.NewReader(got.stdout)).ReadAll(); err != nil || len(rows) != 2 {
+				t.Errorf("%v, %v", rows, err)
+			}
+		default:
+			for _, says := range []string{"at              2026-03-11T00:00:00Z", "position        412", "used            1", "next payment    20.00", "endpoint:pc-17"} {
+				if !strings.Contains(got.stdout, says) {
+					t.Errorf("it does not say %q:\n%s", says, got.stdout)
+				}
+			}
+		}
+	}
+	if got := runWith("http://127.0.0.1:1", "", "audit", "as-of", "yesterday"); got.code != exitUsage || !strings.Contains(got.stderr, "is not a time like") {
+		t.Errorf("%+v", got)
 	}
 }

@@ -167,7 +167,7 @@ func everyCommand() []struct{ args, expect string } {
 // programs can read, a table something for people.
 func TestEveryCommand(t *testing.T) {
 	// See TestChanges, TestAudit..., TestLeaseKeys and the session about leases.
-	tested := "changes\nlease keys\nlease check\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
+	tested := "changes\naudit as-of\nlease keys\nlease check\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
 	for _, row := range slices.Concat(everyCommand(), moreCommands(), explainCommands()) {
 		args := strings.Fields(row.args)
 		tested += row.args + "\n"
