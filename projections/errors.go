@@ -20,6 +20,8 @@ var (
 type RefusedError struct {
 	View   string
 	Reason string
+	// Outdated says that only the view's own format is another one: the rows have to be built again.
+	Outdated bool
 }
 
 func (e *RefusedError) Error() string { return fmt.Sprintf("view %s is refused: %s", e.View, e.Reason) }

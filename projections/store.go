@@ -83,7 +83,7 @@ type waiter struct {
 // or of another view or format, is a [RefusedError].
 //
 // A view that has a method Format() int changes its number whenever its rows
-// change their shape; without the method the format is 1.
+// change their shape; without the method the format is 1. The error of a file of another number says so ([RefusedError].Outdated).
 //
 // A view with caches belongs to one store, and starts afresh with the store's file.
 func Open(dir string, v View) (*Store, error) {
@@ -204,7 +204,9 @@ func (s *Store) load() error {
 			return &RefusedError{View: s.name, Reason: fmt.Sprintf("its file has no readable header: %v", err)}
 		}
 		if got != want {
-			return &RefusedError{View: s.name, Reason: fmt.Sprintf(
+			other := got
+			other.Rows = want.Rows
+			return &RefusedError{View: s.name, Outdated: other == want, Reason: fmt.Sprintf(
 				"its file is of view %s, file format %d, rows of format %d; this program writes view %s, file format %d, rows of format %d",
 				got.View, got.Format, got.Rows, want.View, want.Format, want.Rows)}
 		}

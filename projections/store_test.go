@@ -51,6 +51,9 @@ func TestOpenRefuses(t *testing.T) {
 			if !errors.As(err, &refused) || refused.View != "rows" || !strings.Contains(refused.Reason, c.want) {
 				t.Fatalf("got %v, want a refusal that says %q", err, c.want)
 			}
+			if refused.Outdated != (c.view.format == 2) {
+				t.Errorf("only the rows are of another format: %t", refused.Outdated)
+			}
 			// Whatever is wrong, removing the file and starting again helps.
 			if err := projections.Remove(dir, c.view); err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,9 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
 
 	"licenseledger/cmd/ledgerd/internal/names"
 	"licenseledger/ledger/api"
+	"licenseledger/projections"
 )
 
 // blocks are the files with the stream's records, in their order.
@@ -286,6 +289,33 @@ func TestViewDamaged(t *testing.T) {
 				sameDumps(t, "built again", dumps(t, dir), want)
 			})
 		}
+	}
+}
+
+// A view of an older format is built again by itself, and one that is missing is no difference.
+func TestViewOutdated(t *testing.T) {
+	whole := small(t)
+	want := dumps(t, whole)
+	dir := copyFolder(t, whole)
+	for _, v := range views() {
+		file := filepath.Join(dir, "views", v.Name()+".db")
+		db := must(bbolt.Open(file, 0o600, nil))(t)
+		err := db.Update(func(tx *bbolt.Tx) error {
+			meta := tx.Bucket([]byte(projections.MetaBucket))
+			return meta.Put([]byte("format"), bytes.Replace(meta.Get([]byte("format")), []byte(`"rows":`), []byte(`"rows":9`), 1))
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := within(t, onTestClock(dir)...)
+	visible(t, d.ready(), 5)
+	d.stop()
+	sameDumps(t, "built again", dumps(t, dir), want)
+
+	remove(t, filepath.Join(dir, "views", "usage.db"))
+	if out := command(t, 0, "verify", "--data", dir); !strings.Contains(out, "usage     not there: the next start builds it") {
+		t.Error(out)
 	}
 }
 
