@@ -24,6 +24,9 @@ type Filter struct {
 	Search   []Term
 	// Month selects the licenses that were in force in it, as they stood at its end; of a month that is not over, as they stand (domain L15).
 	Month events.Month
+	// Then, if it is not nil, is the moment of the past at which they are looked at. Endpoints and companies are known by their names of now, so
+	// it does not go with Search.
+	Then *Then
 }
 
 func (f Filter) scope() string {
@@ -82,8 +85,8 @@ func (n *Counters) add(c cell, count uint64) {
 func Count(tx *bbolt.Tx, f Filter) (n Counters, err error) {
 	switch {
 	case tx.Bucket(bucketLicenses) == nil: // nothing was seen so far
-	case f.Month != 0:
-		_, err = eachInMonth(tx, f, "", 0, func(_ string, l *events.License) (bool, error) {
+	case f.Month != 0 || f.Then != nil:
+		_, err = eachAt(tx, f, "", 0, func(_ string, l *events.License) (bool, error) {
 			n.add(cellOf(l), 1)
 			return true, nil
 		})
@@ -236,8 +239,8 @@ func (p *page) Pop() any {
 // looks (0: never), with the place where it is.
 func eachLicense(tx *bbolt.Tx, f Filter, after string, looks int, fn func(place string, l *events.License) (bool, error)) (next string, err error) {
 	switch {
-	case f.Month != 0:
-		return eachInMonth(tx, f, after, looks, fn)
+	case f.Month != 0 || f.Then != nil:
+		return eachAt(tx, f, after, looks, fn)
 	case len(f.Search) > 0:
 		s, err := understand(tx, f)
 		if err != nil {

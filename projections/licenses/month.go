@@ -44,8 +44,47 @@ func inForceIn(l *events.License, m events.Month) bool {
 	return l.Status.InForce() || !l.ExpiresAt.Before(m.Start())
 }
 
-// eachInMonth is [eachLicense] for a month, in the order of ids.
-func eachInMonth(tx *bbolt.Tx, f Filter, after string, looks int, fn func(place string, l *events.License) (bool, error)) (next string, err error) {
+// Then is how a provider's licenses stood at a moment of the past, told by what the file keeps anyway: their versions of the last month that was
+// closed by then, and what happened since.
+type Then struct {
+	Closed events.Month
+	Since  map[string]*events.License // as the last event until then left them
+}
+
+// at is a license as it stood then; ok is false if it did not exist yet.
+func (t *Then) at(tx *bbolt.Tx, provider, id string) (l *events.License, ok bool, err error) {
+	if l, ok := t.Since[id]; ok {
+		return l, true, nil
+	}
+	return AtEnd(tx, provider, id, t.Closed)
+}
+
+// LoadLicenseThen is [LoadLicense] for a moment of the past.
+func LoadLicenseThen(tx *bbolt.Tx, provider, id string, t *Then) (events.License, bool, error) {
+	l, ok, err := t.at(tx, provider, id)
+	if err != nil || !ok {
+		return events.License{}, false, err
+	}
+	return *l, true, nil
+}
+
+// stateOf says how a license stands at the time that a filter is about: now, then, or at a month's end; ok is false if it does not
+// belong there.
+func (f *Filter) stateOf(tx *bbolt.Tx, open events.Month, id string, row []byte) (l *events.License, ok bool, err error) {
+	switch {
+	case f.Then == nil && f.Month >= open:
+		l, err = readLicense(id, row)
+		ok = true
+	case f.Then == nil || f.Month != 0 && f.Month <= f.Then.Closed:
+		l, ok, err = AtEnd(tx, f.Provider, id, f.Month)
+	default:
+		l, ok, err = f.Then.at(tx, f.Provider, id)
+	}
+	return l, ok && (f.Month == 0 || inForceIn(l, f.Month)), err
+}
+
+// eachAt is [eachLicense] for a month or a moment of the past, in the order of ids.
+func eachAt(tx *bbolt.Tx, f Filter, after string, looks int, fn func(place string, l *events.License) (bool, error)) (next string, err error) {
 	s, err := understand(tx, f)
 	if err != nil {
 		return "", err
@@ -61,13 +100,8 @@ func eachInMonth(tx *bbolt.Tx, f Filter, after string, looks int, fn func(place 
 			return false, nil
 		}
 		last = id
-		l, ok, err := (*events.License)(nil), true, error(nil)
-		if f.Month < a.Open {
-			l, ok, err = AtEnd(tx, f.Provider, id, f.Month)
-		} else {
-			l, err = readLicense(id, row)
-		}
-		if err != nil || !ok || !inForceIn(l, f.Month) {
+		l, ok, err := f.stateOf(tx, a.Open, id, row)
+		if err != nil || !ok {
 			return true, err
 		}
 		name := ""

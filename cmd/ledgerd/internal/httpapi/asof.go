@@ -10,6 +10,7 @@ import (
 
 	"licenseledger/cmd/ledgerd/internal/past"
 	"licenseledger/events"
+	"licenseledger/ledger/license"
 	"licenseledger/projections"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
@@ -85,4 +86,29 @@ func (s *server) seeThen(ctx context.Context, m *moment, view *projections.Store
 		m.views[view.Name()] = then
 	}
 	return then.Last(), then.Read(fn)
+}
+
+// licensesAt is inProvider for what only the licenses of a provider are needed for. For a moment that is over, the view's own rows
+// tell it where they can; else, or if whole says that more is needed, they are folded aside.
+func (s *server) licensesAt(ctx context.Context, provider string, after uint64, whole bool, fn func(tx *bbolt.Tx, a license.Account, then *licenses.Then) error) (position *uint64, err error) {
+	now := func(tx *bbolt.Tx, a license.Account) error { return fn(tx, a, nil) }
+	m := requestOf(ctx).moment
+	if m == nil || whole {
+		return s.inProvider(ctx, provider, after, now)
+	}
+	if err := s.wait(ctx, s.Audit, s.answered.Load()); err != nil {
+		return nil, err
+	}
+	then, last, ok, err := s.past().Licenses(ctx, provider, m.at)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return s.inProvider(ctx, provider, after, now)
+	}
+	if err := s.wait(ctx, s.Licenses, last); err != nil {
+		return nil, err
+	}
+	_, err = look(ctx, s.Licenses, withAccount(provider, func(tx *bbolt.Tx, a license.Account) error { return fn(tx, a, then) }))
+	return &last, err
 }

@@ -128,10 +128,12 @@ func (s *server) listLicenses(_ context.Context, in *licensesIn) (pager[api.Lice
 		t := terms{provider: in.Provider}
 		var found []events.License
 		var next string
-		position, err := s.inProvider(ctx, in.Provider, in.After, func(tx *bbolt.Tx, a license.Account) (err error) {
+		position, err := s.licensesAt(ctx, in.Provider, in.After, len(filter.Search) > 0, func(tx *bbolt.Tx, a license.Account, then *licenses.Then) (err error) {
 			if err := t.load(tx, a); err != nil {
 				return err
 			}
+			filter := filter
+			filter.Then = then
 			found, next, err = licenses.Page(tx, filter, order, after, limit)
 			return err
 		})
@@ -153,7 +155,8 @@ func (s *server) countLicenses(ctx context.Context, in *countersIn) (*read[api.C
 		return nil, err
 	}
 	out := &read[api.Counters]{}
-	out.Position, err = s.inProvider(ctx, in.Provider, in.After, func(tx *bbolt.Tx, _ license.Account) error {
+	out.Position, err = s.licensesAt(ctx, in.Provider, in.After, len(filter.Search) > 0, func(tx *bbolt.Tx, _ license.Account, then *licenses.Then) error {
+		filter.Then = then
 		n, err := licenses.Count(tx, filter)
 		out.Body = api.Counters{All: int(n.All), ActiveTrial: int(n.ActiveTrial), Paid: int(n.Paid), Released: int(n.Released), Used: int(n.Used)}
 		return err
@@ -186,7 +189,7 @@ func (s *server) getLicense(ctx context.Context, in *getLicenseIn) (*read[api.Li
 	}
 	t := terms{provider: in.Provider}
 	var l events.License
-	position, err := s.inProvider(ctx, in.Provider, in.After, func(tx *bbolt.Tx, a license.Account) (err error) {
+	position, err := s.licensesAt(ctx, in.Provider, in.After, false, func(tx *bbolt.Tx, a license.Account, then *licenses.Then) (err error) {
 		if err := t.load(tx, a); err != nil {
 			return err
 		}
@@ -194,7 +197,11 @@ func (s *server) getLicense(ctx context.Context, in *getLicenseIn) (*read[api.Li
 			return err
 		}
 		var ok bool
-		l, ok, err = licenses.LoadLicense(tx, in.Provider, in.License)
+		if then != nil {
+			l, ok, err = licenses.LoadLicenseThen(tx, in.Provider, in.License, then)
+		} else {
+			l, ok, err = licenses.LoadLicense(tx, in.Provider, in.License)
+		}
 		if err == nil && !ok {
 			err = notFound("provider %q has no license %q", in.Provider, in.License)
 		}

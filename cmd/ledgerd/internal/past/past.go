@@ -20,6 +20,7 @@ import (
 	"licenseledger/events"
 	"licenseledger/projections"
 	"licenseledger/projections/audit"
+	"licenseledger/projections/licenses"
 )
 
 // Moment is a point in the history of the ledger. The zero value is now.
@@ -68,6 +69,36 @@ func (p *Past) Entries(ctx context.Context, provider string, m Moment) iter.Seq2
 			}
 		}
 	}
+}
+
+// Licenses is how a provider's licenses stood at a time, as the licenses view answers it from its own rows: it costs as much as the provider
+// has entries in that month. ok is false where that cannot be said so, because nothing shows that the month before was closed:
+// then a view aside tells it. last is the provider's last entry until then.
+func (p *Past) Licenses(ctx context.Context, provider string, at time.Time) (then *licenses.Then, last uint64, ok bool, err error) {
+	month := events.MonthOf(at)
+	then = &licenses.Then{Closed: month - 1, Since: make(map[string]*events.License)}
+	q := audit.Query{Provider: provider, From: month.Start(), To: At(at).to}
+	for line, err := range p.Audit.Entries(ctx, q) {
+		if err != nil {
+			return nil, 0, false, fmt.Errorf("read the month of provider %q: %w", provider, err)
+		}
+		e, err := events.DecodeEntry(line.Line)
+		if err != nil {
+			return nil, 0, false, fmt.Errorf("read the month of provider %q: %w", provider, err)
+		}
+		last = e.Number
+		for i := range e.Events {
+			switch d := e.Events[i].Data.(type) {
+			case *events.MonthClosed:
+				ok = ok || d.Month == month-1
+			default:
+				if l := events.LicenseAfter(d); l != nil {
+					then.Since[l.ID] = l
+				}
+			}
+		}
+	}
+	return then, last, ok, nil
 }
 
 // inOrder merges two sequences by the numbers of their entries.
