@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -62,9 +63,21 @@ func (y *years) write(ctx context.Context, entries int) error {
 	y.h.follow()
 	step := y.end.Sub(begin) / time.Duration(entries)
 	serving := make([][]events.License, y.providers)
+	open := slices.Repeat([]events.Month{events.MonthOf(begin)}, y.providers)
 	for n := 0; a.next < uint64(entries); n++ {
 		i := n % y.providers
 		a.at = events.Stamp(begin.Add(time.Duration(n) * step))
+		for ; open[i] < events.MonthOf(a.at); open[i]++ {
+			due := []events.Data{&events.MonthClosed{Month: open[i]}}
+			for k := range serving[i] {
+				l := &serving[i][k]
+				l.ExpiresAt = (open[i] + 1).End()
+				due = append(due, &events.LicenseRenewed{License: *l})
+			}
+			if err := a.add(ctx, annalsProvider(i), due...); err != nil {
+				return err
+			}
+		}
 		var data []events.Data
 		switch turn := n / y.providers; {
 		case turn%10 == 0:
@@ -255,10 +268,10 @@ func asOf(ctx context.Context, b *bench) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, y.h.close(ctx)) }()
-	then := doors.At(y.end.AddDate(-1, 0, 0))
+	then := y.end.AddDate(-1, 0, 12) // in the middle of a month
 	read := &doors.Past{Audit: audit.NewReader(viewsFolder(y.dir), y.h.stores[0]), Dir: b.work}
-	now := func(tx *bbolt.Tx, provider string) error {
-		list, _, err := licenses.Page(tx, licenses.Filter{Provider: provider}, licenses.Order{}, "", pageOf)
+	page := func(tx *bbolt.Tx, provider string, then *licenses.Then) error {
+		list, _, err := licenses.Page(tx, licenses.Filter{Provider: provider, Then: then}, licenses.Order{}, "", pageOf)
 		if err == nil && len(list) == 0 {
 			err = fmt.Errorf("provider %s has no licenses", provider)
 		}
@@ -272,18 +285,20 @@ func asOf(ctx context.Context, b *bench) (rows []row, err error) {
 	}
 	scores, err := b.contest(ctx,
 		contestant{"a year ago", func(ctx context.Context, _ string) (sample, error) {
-			return measure(func(provider string) (err error) {
-				rows, err := read.View(ctx, licenses.New(), provider, then)
+			return measure(func(provider string) error {
+				stood, _, ok, err := read.Licenses(ctx, provider, then)
+				if err == nil && !ok {
+					err = fmt.Errorf("the month before %s was not closed for provider %s", then, provider)
+				}
 				if err != nil {
 					return err
 				}
-				defer func() { err = errors.Join(err, rows.Close()) }()
-				return rows.Read(func(tx *bbolt.Tx) error { return now(tx, provider) })
+				return y.h.stores[1].Read(ctx, func(tx *bbolt.Tx, _ uint64) error { return page(tx, provider, stood) })
 			})
 		}},
 		contestant{"now", func(ctx context.Context, _ string) (sample, error) {
 			return measure(func(provider string) error {
-				return y.h.stores[1].Read(ctx, func(tx *bbolt.Tx, _ uint64) error { return now(tx, provider) })
+				return y.h.stores[1].Read(ctx, func(tx *bbolt.Tx, _ uint64) error { return page(tx, provider, nil) })
 			})
 		}},
 	)

@@ -6,8 +6,6 @@
 package doors
 
 import (
-	"time"
-
 	"licenseledger/cmd/ledgerd/internal/clock"
 	"licenseledger/cmd/ledgerd/internal/intake"
 	"licenseledger/cmd/ledgerd/internal/past"
@@ -27,6 +25,3 @@ type Clock = clock.Clock
 
 // Past answers what was.
 type Past = past.Past
-
-// At is the moment just after everything that was recorded at t or before.
-func At(t time.Time) past.Moment { return past.At(t) }
