@@ -33,7 +33,7 @@ type call struct {
 	codes []api.Code
 	// unanswered are parameters of the contract that nothing answers so far. They are refused, and the document has them not.
 	unanswered []string
-	// present says that a read of a provider answers for now alone, and not for past moments (as_of) as the others do.
+	// present says that a read of a provider answers as things stand, and not for past moments (as_of) as the others do.
 	present bool
 	// creates says that it may answer 201.
 	creates bool
