@@ -173,6 +173,7 @@ func TestYear(t *testing.T) {
 
 	year := y.statements()
 	y.addsUp(year)
+	y.explains(year)
 	golden(t, year)
 	y.again(year)
 }
@@ -560,6 +561,36 @@ func (y *year) addsUp(year []api.Invoice) {
 		if !usage.Equal(money(y.t, s.Subtotal)) || !all.Equal(usage) || !total.Equal(money(y.t, s.Total)) {
 			y.t.Errorf("%s: rows %s, usage lines %s, subtotal %s, lines %s, total %s", s.Month, all, usage, s.Subtotal, total, s.Total)
 		}
+	}
+}
+
+// explains asks why: every line of every statement explains itself by parts that add up to it, and where somebody was served or
+// something was corrected, by the entries that say so (domain, section 8).
+func (y *year) explains(year []api.Invoice) {
+	y.t.Helper()
+	parts := 0
+	for _, s := range year {
+		e := must(y.c.ExplainInvoice(y.t.Context(), acme, s.Number, api.ExplainQuery{}))(y.t)
+		if len(e.Lines) != len(s.Lines) || e.Amount != s.Total {
+			y.t.Errorf("%s: %d of %d lines, %s of %s", s.Month, len(e.Lines), len(s.Lines), e.Amount, s.Total)
+			continue
+		}
+		for i, l := range e.Lines {
+			sum := decimal.Zero
+			for _, p := range l.Parts {
+				sum = sum.Add(money(y.t, p.Amount))
+				if p.License != "" && len(p.Positions) == 0 || p.Text == "" {
+					y.t.Errorf("%s, line %s: nothing is behind %+v", s.Month, l.Line.ID, p)
+				}
+			}
+			if l.Line.ID != s.Lines[i].ID || !sum.Equal(money(y.t, s.Lines[i].Amount)) {
+				y.t.Errorf("%s, line %s: parts of %s in all, want %s", s.Month, l.Line.ID, sum, s.Lines[i].Amount)
+			}
+			parts += len(l.Parts)
+		}
+	}
+	if parts < 5000 {
+		y.t.Errorf("only %d parts explain a year", parts)
 	}
 }
 
