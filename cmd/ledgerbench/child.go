@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go/micro"
@@ -28,11 +29,20 @@ const childVariable = "LEDGERBENCH_CHILD"
 type job struct {
 	Kind     string // "ledger"; "echo": a micro service that stores nothing; "nats": a server with JetStream and nothing else
 	Dir      string
-	Agents   int  // of the ledger's fleet
-	Untiled  bool // the ledger keeps no Merkle log, which every real one does
+	Agents   int // of the ledger's fleet
+	Copies   copies
 	Sync     bool // a server's: fsync before acknowledgements
 	Profiles profiles
 }
+
+// copies says which second copy of its log a ledger keeps.
+type copies int
+
+const (
+	signedCopy copies = iota // tiles with their Merkle tree and checkpoints, as every real ledger does
+	plainCopy                // the bytes alone
+	noCopy
+)
 
 // request asks a child for something.
 type request struct {
@@ -190,9 +200,12 @@ func noRequests(r request) (reply, error) { return reply{}, fmt.Errorf("there is
 
 // beginLedger starts a ledger that takes reports on a listener.
 func (j job) beginLedger(ctx context.Context, stderr io.Writer) (url string, handle func(request) (reply, error), stop func(context.Context) error, err error) {
-	views := []projections.View{tiles()}
-	if j.Untiled {
-		views = nil
+	var views []projections.View
+	switch j.Copies {
+	case signedCopy:
+		views = append(views, tiles())
+	case plainCopy:
+		views = append(views, &copyView{dir: filepath.Join(j.Dir, "copy")})
 	}
 	h, err := openHouse(ctx, j.Dir, true, ledger.NewSystemClock(), stderr, views...)
 	if err != nil {

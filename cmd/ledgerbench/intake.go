@@ -155,11 +155,11 @@ type intakeRun struct {
 	readings    int // per report
 	connections int
 	following   bool
-	untiled     bool
+	copies      copies
 }
 
 func (r intakeRun) run(ctx context.Context, dir string) (s sample, err error) {
-	c, err := startChild(ctx, job{Kind: "ledger", Dir: dir, Agents: r.fleet.agents, Untiled: r.untiled, Profiles: r.b.profiles.of(r.profile)}, r.b.stderr)
+	c, err := startChild(ctx, job{Kind: "ledger", Dir: dir, Agents: r.fleet.agents, Copies: r.copies, Profiles: r.b.profiles.of(r.profile)}, r.b.stderr)
 	if err != nil {
 		return s, err
 	}
@@ -260,7 +260,8 @@ func intakeBatched(ctx context.Context, b *bench) ([]row, error) {
 	return []row{first, second}, nil
 }
 
-// checkpoints: what the Merkle log and its checkpoints take of batched intake: the ledger as it is, against one without them.
+// checkpoints: what the Merkle tree and its checkpoints take of batched intake: the ledger as it is, against one whose second copy of the log
+// is bytes alone, and against one without a second copy.
 func checkpoints(ctx context.Context, b *bench) ([]row, error) {
 	const agents, readings, warm = 64, 100, 4
 	each := b.each(3_000_000, agents*readings)
@@ -268,13 +269,18 @@ func checkpoints(ctx context.Context, b *bench) ([]row, error) {
 	with := intakeRun{
 		b: b, profile: b.name, fleet: f, reports: f.reports(each+warm, readings), warm: warm, window: 8, readings: readings, connections: 4, following: true,
 	}
-	without := with
-	without.untiled, without.profile = true, b.name+".without"
-	scores, err := b.contest(ctx, contestant{"with", with.run}, contestant{"without", without.run})
+	plain, none := with, with
+	plain.copies, plain.profile = plainCopy, b.name+".plain"
+	none.copies, none.profile = noCopy, b.name+".none"
+	scores, err := b.contest(ctx, contestant{"checkpoints", with.run}, contestant{"plain copy", plain.run}, contestant{"no copy", none.run})
 	if err != nil {
 		return nil, err
 	}
-	return []row{compare("readings/s", "with", scores, map[string]float64{"without": 0.95})}, nil
+	tree := compare("readings/s", "checkpoints", scores, map[string]float64{"plain copy": 0.95})
+	tree.Variant = "the tree"
+	all := compare("readings/s", "checkpoints", scores, map[string]float64{"no copy": 0.8})
+	all.Variant = "with the copy itself"
+	return []row{tree, all}, nil
 }
 
 // intakeSingle: 1,024 agents, one reading per report, one report of each under way; all on 4 connections, and each on its own.
