@@ -491,6 +491,25 @@ func TestAssigneesInTurn(t *testing.T) {
 	s.wantRows("2026-01", "pc-1: 10, 10, 2.25", "pc-2: 10, 10, 2.26", "pc-3: 5, 5, 1.13", "pc-1: 4, 4, 0.90")
 }
 
+// B1: a date that several share belongs to the first of them also where all of them came and went at one instant, whatever their names,
+// and to its company.
+func TestAssigneesOfOneInstant(t *testing.T) {
+	const at = "2026-01-05T09:00"
+	s := newScript(t, "2026-01-01")
+	s.serve(at, "zeta", "pc-9")
+	s.serve(at, "zeta", "")
+	s.serve(at, "beta", "pc-5")
+	s.serve(at, "auto", "pc-1")
+	s.serve(at, "auto", "")
+	s.wantRows("2026-01", "pc-1: 0, 0, 0.00", "pc-5: 0, 0, 0.00", "pc-9: 1, 1, 0.23") // by company
+	s.serve(at, "auto", "pc-2")
+	draft := s.draft("acme", date("2026-01-31"))
+	if got := tell(draft); got != "usage server 5.86 + usage server 0.23 + minimum 13.91 = 20.00" || draft.Lines[0].Company != "auto" || draft.Lines[1].Company != "zeta" {
+		t.Errorf("%s: %+v", got, draft.Lines)
+	}
+	checkSums(t, draft, s.history("acme", month("2026-01")))
+}
+
 // L8: what changes nothing about who is served leaves the use as it is.
 func TestOtherChanges(t *testing.T) {
 	s := newScript(t, "2026-01-01")

@@ -130,6 +130,13 @@ func (g *game) allocate(rt *rapid.T) {
 	g.do(license.Allocate{Type: of, Company: rapid.SampledFrom(gameCompanies).Draw(rt, "company"), Assignee: g.assignee(rt, of)})
 }
 
+// serve lets a license serve somebody.
+func (g *game) serve(rt *rapid.T, id string) {
+	if l, ok := g.State("acme").License(id); ok {
+		g.do(license.Allocate{License: id, Company: rapid.SampledFrom(gameCompanies).Draw(rt, "company"), Assignee: g.assignee(rt, l.Type)})
+	}
+}
+
 func (g *game) install(rt *rapid.T) {
 	g.do(license.Install{
 		Endpoint: g.endpoint(rt), Company: rapid.SampledFrom(gameCompanies).Draw(rt, "company"),
@@ -143,20 +150,21 @@ var moves = map[string]func(g *game, rt *rapid.T){
 	"an hour": func(g *game, rt *rapid.T) {
 		g.Now = events.Stamp(g.Now.Add(time.Duration(rapid.Int64Range(0, int64(2*time.Hour)).Draw(rt, "for"))))
 	},
-	"days":       (*game).days,
-	"midnight":   func(g *game, _ *rapid.T) { g.Now = (events.DateOf(g.Now) + 1).Start() },
-	"month ends": func(g *game, _ *rapid.T) { g.Now = events.MonthOf(g.Now).End() },
-	"almost":     func(g *game, _ *rapid.T) { g.Now = events.MonthOf(g.Now).End().Add(-events.Precision) },
-	"settle":     (*game).settle,
-	"issue":      func(g *game, _ *rapid.T) { g.issue() },
-	"publish":    (*game).publish,
-	"allocate":   (*game).allocate,
-	"install":    (*game).install,
-	"allocate by id": func(g *game, rt *rapid.T) {
+	"days":           (*game).days,
+	"midnight":       func(g *game, _ *rapid.T) { g.Now = (events.DateOf(g.Now) + 1).Start() },
+	"month ends":     func(g *game, _ *rapid.T) { g.Now = events.MonthOf(g.Now).End() },
+	"almost":         func(g *game, _ *rapid.T) { g.Now = events.MonthOf(g.Now).End().Add(-events.Precision) },
+	"settle":         (*game).settle,
+	"issue":          func(g *game, _ *rapid.T) { g.issue() },
+	"publish":        (*game).publish,
+	"allocate":       (*game).allocate,
+	"install":        (*game).install,
+	"allocate by id": func(g *game, rt *rapid.T) { g.serve(rt, g.license(rt)) },
+	"in turn": func(g *game, rt *rapid.T) { // a license serves one after the other within an instant
 		id := g.license(rt)
-		l, _ := g.State("acme").License(id)
-		if l != nil {
-			g.do(license.Allocate{License: id, Company: rapid.SampledFrom(gameCompanies).Draw(rt, "company"), Assignee: g.assignee(rt, l.Type)})
+		for range rapid.IntRange(1, 3).Draw(rt, "assignees") {
+			g.do(license.Unassign{License: id})
+			g.serve(rt, id)
 		}
 	},
 	"move": func(g *game, rt *rapid.T) {
@@ -231,7 +239,7 @@ var moves = map[string]func(g *game, rt *rapid.T){
 
 // often are moves that are drawn more often than others.
 var often = []string{
-	"days", "days", "days", "allocate", "allocate", "allocate", "install", "install", "report", "report", "report", "month ends", "month ends", "pay late", "correct", "release", "change",
+	"days", "days", "days", "allocate", "allocate", "allocate", "install", "install", "report", "report", "report", "month ends", "month ends", "pay late", "correct", "release", "change", "in turn", "in turn",
 }
 
 // catchUp lets view and reference see what is new.

@@ -35,6 +35,10 @@ func rate(tx *bbolt.Tx, c events.Catalog, provider, currency string, month event
 		return catalog.Rating{}, err
 	}
 	in.Uses = append(in.Uses, more...)
+	// Those of a license stand as the log has them: what is over by the event that ended it, then what goes on, then what is expected.
+	for i := range in.Uses {
+		in.Uses[i].Turn = i
+	}
 	var err error
 	if in.Readings, err = readings(tx, provider, month, through, late); err != nil {
 		return catalog.Rating{}, err
