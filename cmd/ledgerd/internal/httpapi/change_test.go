@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/events"
 	"licenseledger/ledger/api"
@@ -189,6 +191,40 @@ func TestDryRuns(t *testing.T) {
 	// server 0.75, ultimate 6.78, branding: one free, one 33.25, file-backup 1.51
 	if got := draft(); got != "42.29" {
 		t.Errorf("subtotal %s", got)
+	}
+}
+
+// B1, C6: a dry run knows who came first of those whom a license serves within one instant: what zeta had of the day stays zeta's.
+func TestDryRunOfOneInstant(t *testing.T) {
+	h := newHouse(t)
+	h.acme()
+	for _, id := range []string{"alpha", "zeta"} {
+		h.call("PUT", "/v1/providers/acme/companies/"+id, map[string]any{"name": id}).is(201)
+	}
+	h.call("PUT", "/v1/catalog", h.edition("2026-03", "2026-02", func(t *api.LicenseType) {
+		if t.ID == "desktop" {
+			t.Policy = "peak"
+		}
+	})).is(200)
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-03-09T10:00:00Z"}).is(200)
+	h.call("POST", licensesURL+h.allocated("desktop", "pc-1").License.ID+"/release", nil).is(200)
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-03-10T10:00:00Z"}).is(200)
+	id := into[api.LicensesBought](h.call("POST", "/v1/providers/acme/licenses", map[string]any{"license_type": "desktop", "quantity": 1}).is(201)).Licenses[0].ID
+	allocate := func(company, endpoint, query string) answer {
+		return h.call("POST", "/v1/providers/acme/licenses/allocate"+query, map[string]any{
+			"license": id, "company": company, "assignee": map[string]any{"kind": "endpoint", "id": endpoint},
+		}).is(200)
+	}
+	allocate("zeta", "pc-2", "")
+	h.call("POST", licensesURL+id+"/unassign", nil).is(200)
+	if dry := into[api.LicenseAnswer](allocate("alpha", "pc-3", "?dry_run=true")); dry.Cost != "2.99" {
+		t.Errorf("%+v", dry.Preview)
+	}
+	allocate("alpha", "pc-3", "")
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-04-01T00:00:00Z"}).is(200)
+	lines := []string{"desktop peak 1 x 2.99: 2.99", "desktop peak 1 x 2.99: 2.99", "desktop peak 1 x 2.99: 2.99"} // alpha, globex, zeta
+	if diff := cmp.Diff(lines, h.usageLines("S-000001")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -106,6 +106,7 @@ func follow(uses []catalog.Use, l *events.License, now time.Time) []catalog.Use 
 		}
 	}
 	if u := useFrom(l, now, month); l.Billable() && !serves && u.From <= u.To {
+		u.Turn = len(uses) // after all that the month has
 		uses = append(uses, u)
 	}
 	return uses
