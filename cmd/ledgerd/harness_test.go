@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -95,8 +96,7 @@ type ledgerd struct {
 	pid      int             // of the process
 	end      func(os.Signal) // sends it a signal
 	exited   chan struct{}
-	code     int   // once exited is closed; -1 if a signal ended it
-	memory   int64 // once the process has exited: the most that it had of it, in bytes
+	code     int // once exited is closed; -1 if a signal ended it
 }
 
 // start starts ledgerd as a process.
@@ -136,9 +136,6 @@ func startAs(t testing.TB, role, temp string, args ...string) *ledgerd {
 		_ = cmd.Wait() // the code says it
 		_ = stdin.Close()
 		l.code = cmd.ProcessState.ExitCode()
-		if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			l.memory = used.Maxrss << 10
-		}
 	}()
 	t.Cleanup(l.kill)
 	return l
@@ -168,6 +165,18 @@ func withinEnvironment(t testing.TB, env func(string) (string, bool), args ...st
 }
 
 func noEnvironment(string) (string, bool) { return "", false }
+
+// memory is the most memory that the process had so far, in MiB. What is known of a process that has ended counts its parent's too.
+func (l *ledgerd) memory() int {
+	l.t.Helper()
+	for line := range strings.Lines(string(must(os.ReadFile(fmt.Sprintf("/proc/%d/status", l.pid)))(l.t))) {
+		if peak, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			return must(strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(peak), "kB"))))(l.t) >> 10
+		}
+	}
+	l.t.Fatal("the system does not tell how much memory a process had")
+	return 0
+}
 
 // kill ends it at once, if it runs.
 func (l *ledgerd) kill() {
