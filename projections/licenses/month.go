@@ -39,9 +39,16 @@ func AtEnd(tx *bbolt.Tx, provider, id string, m events.Month) (l *events.License
 	return l, true, nil
 }
 
-// inForceIn says whether a license, as it stood at the end of a month, was in force in it.
+// inForceIn says whether a license, as it stood at the end of a month, was in force in it. What ran out at the month's beginning was not, but a
+// release then counts (domain D2, D3).
 func inForceIn(l *events.License, m events.Month) bool {
-	return l.Status.InForce() || !l.ExpiresAt.Before(m.Start())
+	switch l.Status {
+	case events.Expired:
+		return l.ExpiresAt.After(m.Start())
+	case events.Released:
+		return !l.ExpiresAt.Before(m.Start())
+	}
+	return true
 }
 
 // Then is how a provider's licenses stood at a moment of the past, told by what the file keeps anyway: their versions of the last month that was

@@ -2,6 +2,7 @@ package licenses
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -186,8 +187,10 @@ func (s *search) meets(id string, p *posting) bool {
 	return true
 }
 
-// source is a run of rows in which all candidates of a word stand, by one of the ways in which it can be met.
+// source is a run of rows in which all candidates of a word stand, by one of the ways in which it can be met. Sources have an order, which
+// is that of their rank and their keys.
 type source struct {
+	rank   byte
 	bucket []byte
 	first  string // what all keys begin with
 	covers func(id string, p *posting) bool
@@ -195,15 +198,15 @@ type source struct {
 
 // sources of a word, in a fixed order.
 func (s *search) sources(m meaning) []source {
-	list := []source{{bucketWords, prefix(s.f.Provider) + m.word, func(_ string, p *posting) bool { return begins(p.words, m.word) }}}
+	list := []source{{'w', bucketWords, prefix(s.f.Provider) + m.word, func(_ string, p *posting) bool { return begins(p.words, m.word) }}}
 	for _, t := range m.types {
-		list = append(list, source{bucketGrid, prefix(s.f.Provider, scopeAll, t), func(_ string, p *posting) bool { return p.Type == t }})
+		list = append(list, source{'x', bucketGrid, prefix(s.f.Provider, scopeAll, t), func(_ string, p *posting) bool { return p.Type == t }})
 	}
 	for _, c := range m.companies {
-		list = append(list, source{bucketGrid, prefix(s.f.Provider, scopeCompany(c)), func(_ string, p *posting) bool { return p.company == c }})
+		list = append(list, source{'y', bucketGrid, prefix(s.f.Provider, scopeCompany(c)), func(_ string, p *posting) bool { return p.company == c }})
 	}
 	if len(m.word) >= minIDPrefix {
-		list = append(list, source{bucketLicenses, prefix(s.f.Provider) + strings.ToUpper(m.word), func(id string, _ *posting) bool {
+		list = append(list, source{'z', bucketLicenses, prefix(s.f.Provider) + strings.ToUpper(m.word), func(id string, _ *posting) bool {
 			return strings.HasPrefix(strings.ToLower(id), m.word)
 		}})
 	}
@@ -231,12 +234,12 @@ func (s *search) cost(tx *bbolt.Tx, m meaning) (n uint64) {
 	return n
 }
 
-// start is where the candidates of a search come from: the sources of the term that has the fewest.
-func (s *search) start(tx *bbolt.Tx) []source {
-	var best []source
+// start gives the words from which a search starts, one of each alternative of the term that has the fewest candidates.
+func (s *search) start(tx *bbolt.Tx) []meaning {
+	var best []meaning
 	least := uint64(0)
 	for _, alternatives := range s.terms {
-		var list []source
+		var words []meaning
 		total := uint64(0)
 		for _, all := range alternatives {
 			word, n := all[0], s.cost(tx, all[0])
@@ -245,34 +248,67 @@ func (s *search) start(tx *bbolt.Tx) []source {
 					word, n = m, c
 				}
 			}
-			total += n
-			for _, src := range s.sources(word) {
-				if !slices.ContainsFunc(list, func(o source) bool { return o.first == src.first && bytes.Equal(o.bucket, src.bucket) }) {
-					list = append(list, src)
-				}
-			}
+			words, total = append(words, word), total+n
 		}
 		if best == nil || total < least {
-			best, least = list, total
+			best, least = words, total
 		}
 	}
 	return best
 }
 
+// again finds the words from which a search started, which its places tell.
+func (s *search) again(words string) (list []meaning) {
+	for word := range strings.SplitSeq(words, " ") {
+		for _, alternatives := range s.terms {
+			for _, all := range alternatives {
+				if i := slices.IndexFunc(all, func(m meaning) bool { return m.word == word }); i >= 0 {
+					list = append(list, all[i])
+				}
+			}
+		}
+	}
+	return list
+}
+
+// from are the sources of words, in their order.
+func (s *search) from(words []meaning) (list []source) {
+	for _, m := range words {
+		list = append(list, s.sources(m)...)
+	}
+	slices.SortFunc(list, func(a, b source) int { return cmp.Or(cmp.Compare(a.rank, b.rank), strings.Compare(a.first, b.first)) })
+	return slices.CompactFunc(list, func(a, b source) bool { return a.rank == b.rank && a.first == b.first })
+}
+
 // each yields the licenses that meet the search, each once, behind a place, until fn says no. They come in the order of the words by which they
 // are found, and so do places. It gives up after so many looks, with the place where it is; 0 is without bound.
+//
+// A place is the words from which the search started, the rank of a source and a key of it: a search goes on from the same words, however many
+// candidates they have by then, and where a source is gone with the next one.
 func (s *search) each(tx *bbolt.Tx, after string, looks int, fn func(place, id string, p *posting) (bool, error)) (next string, err error) {
-	sources := s.start(tx)
+	words, rest, goesOn := strings.Cut(after, "\x00")
+	var started []meaning
+	if goesOn {
+		started = s.again(words)
+	} else {
+		started = s.start(tx)
+		words = ""
+		for i, m := range started {
+			if i > 0 {
+				words += " "
+			}
+			words += m.word
+		}
+	}
+	sources := s.from(started)
 	looked, last := 0, after
 	for i, src := range sources {
-		place := func(k []byte) string { return string(src.bucket) + "\x00" + string(k) }
 		from := []byte(src.first)
-		if bucket, key, ok := strings.Cut(after, "\x00"); ok {
-			at := slices.IndexFunc(sources, func(o source) bool { return string(o.bucket) == bucket && strings.HasPrefix(key, o.first) })
-			switch {
-			case at > i:
+		if goesOn && rest != "" {
+			switch rank, key := rest[0], rest[1:]; {
+			case src.rank < rank, src.rank == rank && src.first < key && !strings.HasPrefix(key, src.first):
 				continue
-			case at == i:
+			case src.rank == rank && strings.HasPrefix(key, src.first):
 				from = []byte(key + "\x00")
 			}
 		}
@@ -281,7 +317,7 @@ func (s *search) each(tx *bbolt.Tx, after string, looks int, fn func(place, id s
 			if looked++; looks > 0 && looked > looks {
 				return last, nil
 			}
-			last = place(k)
+			last = words + "\x00" + string(src.rank) + string(k)
 			id := string(k[bytes.LastIndexByte(k, 0)+1:])
 			p, ok, err := s.candidate(tx, src, id, k, v)
 			if err != nil {
@@ -433,11 +469,15 @@ func (x *indexer) move(was, is *events.License) error {
 // rename does so for the licenses of endpoints that have another name now, beside those that changed themselves.
 func (x *indexer) rename(changed map[string]*events.License) error {
 	for id, e := range x.endpoints {
-		old, ok, err := LoadEndpoint(x.w.tx, x.provider, id)
+		was, _, err := LoadEndpoint(x.w.tx, x.provider, id)
 		if err != nil {
 			return err
 		}
-		if !ok || e != nil && e.Name == old.Name {
+		is := ""
+		if e != nil {
+			is = e.Name
+		}
+		if is == was.Name || was.Name == "" && is == id { // its id finds it anyway
 			continue
 		}
 		held, err := ByAssignee(x.w.tx, x.provider, events.Assignee{Kind: events.Endpoint, ID: id})
