@@ -28,7 +28,14 @@ and what leads to them; only the operator may do that.`,
 			}
 			g := grid{columns: left("kind id everyone known")}
 			g.add(answer.Kind, answer.ID, answer.Everyone, answer.Known)
-			return c.printChange(answer, g, outcome(o.DryRun, answer.Receipt, api.Preview{}))
+			text := "forgotten"
+			switch {
+			case o.DryRun:
+				text = "dry run, nothing was forgotten"
+			case !answer.Known:
+				text = "there was nothing to forget"
+			}
+			return c.printChange(answer, g, text)
 		},
 	})
 	flags := cmd.Flags()
