@@ -41,6 +41,22 @@ var kinds = [...]func() Data{
 	func() Data { return new(LicenseRenewed) },
 	func() Data { return new(LicenseExpired) },
 
+	func() Data { return new(KeyOrdered) },
+	func() Data { return new(KeyActivated) },
+	func() Data { return new(KeySeatsAdded) },
+	func() Data { return new(KeyRenewed) },
+	func() Data { return new(KeyTermBegan) },
+	func() Data { return new(KeyExpired) },
+	func() Data { return new(KeyChargeFailed) },
+	func() Data { return new(KeyChargeCollected) },
+	func() Data { return new(KeySuspended) },
+	func() Data { return new(KeyConverted) },
+	func() Data { return new(SeatReleased) },
+	func() Data { return new(JobStarted) },
+	func() Data { return new(JobRemoved) },
+	func() Data { return new(InstanceTrialStarted) },
+	func() Data { return new(PrepaidIssued) },
+
 	func() Data { return new(UsageRecorded) },
 	func() Data { return new(UsageVoided) },
 

@@ -256,6 +256,43 @@ func TestLicenseAfter(t *testing.T) {
 	}
 }
 
+// The last event of a key is its state, as with licenses.
+func TestKeyAfter(t *testing.T) {
+	for _, kind := range events.Kinds() {
+		d := events.New(kind)
+		got, _ := events.KeyAfter(d)
+		var want *events.Key
+		if field := reflect.ValueOf(d).Elem().FieldByName("Key"); field.IsValid() {
+			want, _ = field.Addr().Interface().(*events.Key)
+		}
+		if got != want {
+			t.Errorf("KeyAfter does not give the key of %s: add the kind to its cases in key.go", kind)
+		}
+		if field := reflect.ValueOf(d).Elem().FieldByName("Reset"); field.IsValid() {
+			field.SetBool(true)
+			if _, reset := events.KeyAfter(d); !reset {
+				t.Errorf("KeyAfter does not tell that %s resets the seats", kind)
+			}
+		}
+	}
+}
+
+// K2: twelve months end at the same instant of the year after; 29 February, at that of 28 February.
+func TestK2YearAfter(t *testing.T) {
+	for at, want := range map[string]string{
+		"2026-03-11T04:00:00.5Z": "2027-03-11T04:00:00.5Z",
+		"2027-02-28T23:59:59Z":   "2028-02-28T23:59:59Z",
+		"2028-02-28T00:00:00Z":   "2029-02-28T00:00:00Z",
+		"2028-02-29T10:00:00Z":   "2029-02-28T10:00:00Z",
+		"2028-03-01T00:00:00Z":   "2029-03-01T00:00:00Z",
+		"2027-12-31T23:59:59Z":   "2028-12-31T23:59:59Z",
+	} {
+		if got := events.FormatTime(events.YearAfter(eventstest.Time(at))); got != want {
+			t.Errorf("a year after %s is %s, want %s", at, got, want)
+		}
+	}
+}
+
 // member and array are JSON with its order kept, so that a change of one place leaves the rest canonical.
 type member struct {
 	key   string

@@ -57,7 +57,7 @@ func Samples() []events.Event {
 			{Meter: "storage_bytes", Value: Quantity("123456789.123456789"), At: Time("2026-12-31T00:00:00.5Z")},
 		}
 	)
-	return []events.Event{
+	return append(keySamples(), []events.Event{
 		{Data: &events.LedgerOpened{Ledger: ULID(at, 7), Catalog: Catalog(Month("2024-01"))}},
 		{Data: &events.LedgerOpened{Ledger: ULID(at, 8), TestClock: true, Catalog: Catalog(Month("2024-08"))}},
 		{Data: &events.CatalogPublished{Catalog: Catalog(Month("2026-05"))}},
@@ -162,7 +162,7 @@ func Samples() []events.Event {
 		{Data: &events.AdjustmentRecorded{
 			Month: Month("2026-01"), Company: "globex", LicenseType: "server", License: bought.ID, Amount: Money("0.01"), Reason: "agreed “by phone”",
 		}},
-	}
+	}...)
 }
 
 func with(l events.License, change func(*events.License)) events.License {
