@@ -64,7 +64,9 @@ type KeyOrdered struct {
 // KeyActivated lets an instance use a key; the first activation begins the key's year (domain K2).
 type KeyActivated struct {
 	Instance string `json:"instance"`
-	Key      Key    `json:"key"`
+	// Token is the one that the instance got with it, in the place of the one before; empty: none.
+	Token string `json:"token,omitempty"`
+	Key   Key    `json:"key"`
 }
 
 // KeySeatsAdded gives a key more seats for what is left of its term (domain K7).

@@ -37,6 +37,8 @@ type Receipt struct {
 	Duplicate bool
 	// Group says what a group action that changed nothing could not do; one that did something says it among its events.
 	Group *events.GroupApplied
+	// Job says what becomes of a backup job's objects, also where that is no news; of a repeated command, its events alone do.
+	Job []*events.JobStarted
 }
 
 // Errors of [Sequencer.Submit], beside [*license.Refusal].

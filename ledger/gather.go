@@ -66,7 +66,7 @@ func (q *Sequencer) decide(r *request) {
 	}
 	r.refusal = err
 	if err == nil {
-		r.receipt.Events, r.receipt.Duplicate, r.receipt.Group = d.Events, d.Duplicate, d.Group
+		r.receipt.Events, r.receipt.Duplicate, r.receipt.Group, r.receipt.Job = d.Events, d.Duplicate, d.Group, d.Job
 		if r.DryRun {
 			r.receipt.Entry = 0
 		} else if len(d.Events) == 0 && p != nil {

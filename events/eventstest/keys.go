@@ -34,6 +34,7 @@ func keySamples() []events.Event {
 		{Data: &events.KeyOrdered{Salt: sales, Hash: events.Digest{0x12, 31: 0x34}, Key: bare}},
 		{Data: &events.KeyOrdered{Salt: bob, Hash: events.Digest{0x56}, Key: named}},
 		{Data: &events.KeyActivated{Instance: "srv-1", Key: active}},
+		{Data: &events.KeyActivated{Instance: "srv-2", Token: ULID(late, 3), Key: over}},
 		{Data: &events.KeySeatsAdded{Added: 10, Key: edit(bare, func(k *events.Key) { k.Seats = 60 })}},
 		{Data: &events.KeySeatsAdded{Added: 10, Key: edit(early, func(k *events.Key) { k.Seats = 60 })}},
 		{Data: &events.KeyRenewed{Key: early}},

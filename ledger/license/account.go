@@ -19,6 +19,8 @@ type Account struct {
 	// Statements counts the statements issued so far; Issued is the month of the last one.
 	Statements int          `json:"statements,omitempty"`
 	Issued     events.Month `json:"issued,omitempty"`
+	// Prepaid counts the prepaid invoices issued so far (domain B8).
+	Prepaid int `json:"prepaid,omitempty"`
 	// Failed are the invoices whose charge failed and was not collected since; GraceEnds is when all paid licenses expire for it (domain L10).
 	Failed    []string  `json:"failed,omitempty"`
 	GraceEnds time.Time `json:"grace_ends,omitzero"`
@@ -54,7 +56,9 @@ func (a *Account) Apply(e *events.Entry, d events.Data) {
 		}
 		a.Name, a.Currency = d.Name, d.Currency
 	case *events.PaymentRecorded:
-		a.pay(e, d)
+		if !IsPrepaid(d.Invoice) { // whose outcome is its key's alone (domain K1)
+			a.pay(e, d)
+		}
 	case *events.GraceSettled:
 		a.Sweep = time.Time{}
 	case *events.PaymentMethodSet:
@@ -66,6 +70,8 @@ func (a *Account) Apply(e *events.Entry, d events.Data) {
 	case *events.StatementIssued:
 		a.Statements++
 		a.Issued = d.Month
+	case *events.PrepaidIssued:
+		a.Prepaid++
 	}
 }
 

@@ -40,6 +40,8 @@ type Decision struct {
 	Duplicate bool
 	// Group says what a group action that changed nothing could not do; else that is among the events.
 	Group *events.GroupApplied
+	// Job says what becomes of a backup job's objects, be it news or not; in parts if it is among the events.
+	Job []*events.JobStarted
 }
 
 // Decide works out what a command does to the state, which is the same afterwards as it was before. A refused
@@ -53,15 +55,16 @@ func Decide(s *State, body Body, f Facts) (Decision, error) {
 	if err != nil {
 		return Decision{Due: d.due}, err
 	}
-	return Decision{Due: d.due, Events: d.events, Duplicate: d.duplicate, Group: d.group}, nil
+	return Decision{Due: d.due, Events: d.events, Duplicate: d.duplicate, Group: d.group, Job: d.job}, nil
 }
 
-// buys says whether events of a command start a paid license: it is bought, or takes the place of one of another type.
+// buys says whether events of a command start a paid license: it is bought, or takes the place of one of another type; or whether
+// they order, add to or renew an annual key.
 // What falls due was consented to before.
 func buys(evs []events.Event) bool {
 	for i := range evs {
 		switch d := evs[i].Data.(type) {
-		case *events.LicenseBought:
+		case *events.LicenseBought, *events.KeyOrdered, *events.KeySeatsAdded, *events.KeyRenewed, *events.PrepaidIssued:
 			return true
 		case *events.LicenseChanged:
 			if d.License.Status == events.Paid {
@@ -93,6 +96,7 @@ type decider struct {
 	settling    int                  // greater than 0 while something that fell due is worked out
 	until       time.Time            // while settling: nothing later has happened yet; else zero
 	group       *events.GroupApplied // of a group action that changed nothing
+	job         []*events.JobStarted
 
 	entry   events.Entry // stands in for the one to come
 	account Account      // before the first event
@@ -316,7 +320,9 @@ func (d *decider) freeFor(l *events.License) bool {
 // settleUntil lets everything happen that fell due by t.
 func (d *decider) settleUntil(t time.Time) {
 	for _, id := range d.state.dueBefore(t, true, 0) {
-		d.settleTo(id, t)
+		if !d.settleKey(id, t) {
+			d.settleTo(id, t)
+		}
 	}
 	d.sweep(t)
 }
@@ -333,7 +339,7 @@ func (d *decider) settleAll() { d.settleUntil(d.Now) }
 
 // Settle records the next page of what fell due for the provider; the clock repeats it until nothing is due.
 type Settle struct {
-	Limit int // licenses at most
+	Limit int // licenses and keys at most
 }
 
 func (c Settle) decide(d *decider) error {
@@ -341,7 +347,9 @@ func (c Settle) decide(d *decider) error {
 		return err
 	}
 	for _, id := range d.state.dueBefore(d.Now, true, c.Limit) {
-		d.settle(id)
+		if !d.settleKey(id, d.Now) {
+			d.settle(id)
+		}
 	}
 	d.sweep(d.Now)
 	return nil

@@ -14,7 +14,7 @@ import (
 // Grace is how long paid licenses go on after the first recorded failure of a charge (domain L10).
 const Grace = 7 * 24 * time.Hour
 
-// RecordPayment says what became of a statement's charge (domain L10).
+// RecordPayment says what became of a statement's charge (domain L10), or of a prepaid invoice's (domain K1).
 type RecordPayment struct {
 	Invoice string
 	Outcome events.Outcome
@@ -30,6 +30,9 @@ func (c RecordPayment) decide(d *decider) error {
 	}
 	if err := text("reason", c.Reason); err != nil {
 		return err
+	}
+	if IsPrepaid(c.Invoice) {
+		return d.payKey(c)
 	}
 	a := &d.state.account
 	if n, ok := statementNumber(c.Invoice); !ok || n > a.Statements {

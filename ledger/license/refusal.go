@@ -27,6 +27,11 @@ const (
 	SequenceReused        Code = "sequence_reused"
 	IdempotencyMismatch   Code = "idempotency_mismatch"
 	PermissionDenied      Code = "permission_denied"
+	ReleaseLocked         Code = "release_locked"
+	KeyExpired            Code = "key_expired"
+	KeySuspended          Code = "key_suspended"
+	KeyNotActivated       Code = "key_not_activated"
+	SeatsShort            Code = "seats_short"
 )
 
 // Refusal is a command's refusal by a rule. It is an error.

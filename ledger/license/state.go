@@ -20,12 +20,13 @@ type State struct {
 	commands  btree.Map[string, Remembered]
 	admins    btree.Map[string, *events.AdministratorSet]
 	tokens    btree.Map[string, *events.TokenIssued]
+	ring      keyring
 
 	// What follows is derived from the above.
 
 	held    btree.Map[string, none] // assignee, type, license: what an assignee holds in force
 	free    btree.Map[string, none] // pool, type, license: paid and unassigned
-	due     btree.Map[string, none] // time, license: in force, when something happens to it by itself
+	due     btree.Map[string, none] // time, license or key: when something happens to it by itself
 	lapsed  btree.Map[string, none] // assignee (none if it was free), license: expired because a charge failed
 	trials  btree.Map[string, none] // assignee, type, license: has had its trial
 	forgets btree.Map[string, none] // time, command: in the order in which commands are forgotten
@@ -52,6 +53,7 @@ func (s *State) Fork() *State {
 		admins:    *s.admins.Copy(),
 		tokens:    *s.tokens.Copy(),
 		forgets:   *s.forgets.Copy(),
+		ring:      s.ring.fork(),
 	}
 }
 
@@ -65,6 +67,12 @@ type Rows struct {
 	// Administrators and Tokens are those that are not gone.
 	Administrators []*events.AdministratorSet
 	Tokens         []*events.TokenIssued
+
+	Keys      []*events.Key
+	Seats     []Seat
+	Jobs      []Job
+	Instances []*Instance
+	Prepaid   []*Prepaid
 }
 
 // FromRows builds a state.
@@ -87,6 +95,22 @@ func FromRows(r Rows) *State {
 	}
 	for _, t := range r.Tokens {
 		s.tokens.Set(t.Token, t)
+	}
+	for _, k := range r.Keys {
+		s.ring.keys.Set(k.ID, k)
+		s.keyDue(nil, k)
+	}
+	for _, seat := range r.Seats {
+		s.ring.seat(seat)
+	}
+	for _, j := range r.Jobs {
+		s.ring.jobs.Set(ringKey(j.Key, j.Instance, j.Job), j.Digest)
+	}
+	for _, i := range r.Instances {
+		s.ring.instances.Set(i.ID, i)
+	}
+	for _, p := range r.Prepaid {
+		s.ring.prepaid.Set(p.Number, p)
 	}
 	return s
 }
@@ -115,7 +139,7 @@ func (s *State) Licenses() iter.Seq[*events.License] {
 
 // Size is roughly the number of things the state holds, for bounding a cache.
 func (s *State) Size() int {
-	return 1 + s.companies.Len() + s.endpoints.Len() + s.licenses.Len() + s.commands.Len()
+	return 1 + s.companies.Len() + s.endpoints.Len() + s.licenses.Len() + s.commands.Len() + s.ring.size()
 }
 
 // Command finds what is remembered of a command.
@@ -171,6 +195,8 @@ func (s *State) applyEvent(e *events.Entry, d events.Data) {
 	default:
 		if l := events.LicenseAfter(d); l != nil {
 			s.set(l)
+		} else if aboutKeys(d) {
+			s.applyKeys(e, d)
 		}
 	}
 }
@@ -208,6 +234,10 @@ type change struct {
 	wasLicense  *events.License
 	wasAdmin    *events.AdministratorSet
 	wasToken    *events.TokenIssued
+
+	// Of an event about annual keys: the whole keyring before it, of which a copy costs next to nothing, and the key that it changes.
+	wasRing *keyring
+	key     string
 }
 
 // before notes what an event will overwrite, beside the account.
@@ -234,6 +264,12 @@ func (s *State) before(d events.Data) (c change) {
 		if l := events.LicenseAfter(d); l != nil {
 			c.license = l.ID
 			c.wasLicense, _ = s.licenses.Get(l.ID)
+		} else if aboutKeys(d) {
+			ring := s.ring.fork()
+			c.wasRing = &ring
+			if k, _ := events.KeyAfter(d); k != nil {
+				c.key = k.ID
+			}
 		}
 	}
 	if c.endpoint != "" {
@@ -245,6 +281,13 @@ func (s *State) before(d events.Data) (c change) {
 // takeBack undoes the last change that was not undone yet.
 func (s *State) takeBack(c *change) {
 	switch {
+	case c.wasRing != nil:
+		if c.key != "" {
+			was, _ := c.wasRing.keys.Get(c.key)
+			is, _ := s.ring.keys.Get(c.key)
+			s.keyDue(is, was)
+		}
+		s.ring = *c.wasRing
 	case c.company != "":
 		restore(&s.companies, c.company, c.wasCompany)
 	case c.endpoint != "":
