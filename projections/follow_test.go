@@ -224,13 +224,17 @@ func TestOneStoppedViewLeavesTheOthersAlone(t *testing.T) {
 	bad := open(t, dir, &rows{name: "bad", onApply: failAt(10)})
 	good := open(t, dir, &rows{name: "good"})
 	src := source(20)
-	follow(t, src, projections.Options{}, bad, good)
+	stop := follow(t, src, projections.Options{}, bad, good)
 	wait(t, good, 19)
+	if err := bad.Wait(t.Context(), 19); !errors.Is(err, errPoison) {
+		t.Errorf("waiting for the bad one: %v", err)
+	}
 	src.Append(viewtest.Pack("r", history("L1", 30))[20:]...)
 	wait(t, good, 29)
 	if !errors.Is(bad.Err(), errPoison) || good.Err() != nil {
 		t.Errorf("bad: %v, good: %v", bad.Err(), good.Err())
 	}
+	stop() // whoever gave up is done by now
 	if q := bad.Stats().Queued; q != 0 {
 		t.Errorf("%d bytes are queued for a view that will not take them", q)
 	}
