@@ -25,7 +25,8 @@ func (c *cli) reportThrough(ctx context.Context, dir string, report api.Report) 
 		}
 		return &usageError{text: err.Error()}
 	}
-	if a.Status().Waiting == 0 {
+	// What waited, or has just been reported, may be sent already.
+	if s := a.Status(); len(report.Readings) == 0 && s.Found == 0 && s.Refused == 0 {
 		_, err := fmt.Fprintln(c.stderr, "nothing waits in", printable(dir))
 		return err
 	}

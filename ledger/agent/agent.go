@@ -109,6 +109,7 @@ type Agent struct {
 	Options
 	spool *spool
 	lease *holder
+	found int // readings that waited when it was opened
 
 	ctx    context.Context // of everything that runs; ends with Close
 	cancel context.CancelFunc
@@ -149,6 +150,7 @@ func Open(dir string, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the agent in %s: %w", dir, err)
 	}
+	a.found = a.spool.status().Waiting
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.closed = sync.OnceValue(a.close)
 	if a.Transport != nil {
@@ -277,6 +279,7 @@ type Status struct {
 	Spool   string // the id of its spool
 	Next    uint64 // the number of its next report
 	Waiting int    // readings that are not yet in the ledger
+	Found   int    // readings that waited when the agent was opened; they may have been sent since
 	Refused int    // readings that were put aside; see Agent.Refused
 	// Bytes of readings that wait or were refused, of MaxBytes that may.
 	Bytes, MaxBytes int64
@@ -291,7 +294,7 @@ type Status struct {
 // Status tells how the agent stands.
 func (a *Agent) Status() Status {
 	s := a.spool.status()
-	s.LeaseErr = a.lease.failure()
+	s.Found, s.LeaseErr = a.found, a.lease.failure()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.Err, s.Retry = a.failed, a.retry
