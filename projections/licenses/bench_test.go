@@ -96,7 +96,11 @@ func large(b *testing.B, n int) *file {
 	at := events.Stamp(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 	ids := events.NewIDs(events.Seed{1}, at)
 	opened := events.Entry{Time: at, Actor: "test", Command: "test/open", Events: []events.Event{{Data: &events.LedgerOpened{Ledger: "01KGB000000000000000000000"}}}}
-	f.apply(opened, events.Entry{Number: 1, Time: at, Provider: "acme", Actor: "test", Command: "test/1", Events: []events.Event{{Data: &events.ProviderSet{Name: "Acme", Currency: "USD"}}}})
+	first := events.Entry{Number: 1, Time: at, Provider: "acme", Actor: "test", Command: "test/1", Events: []events.Event{{Data: &events.ProviderSet{Name: "Acme", Currency: "USD"}}}}
+	for i := range 1000 {
+		first.Events = append(first.Events, events.Event{Data: &events.CompanySet{Company: fmt.Sprintf("company-%d", i), Name: fmt.Sprintf("Company %d", i)}})
+	}
+	f.apply(opened, first)
 	for done := 0; done < n; {
 		var entries []events.Entry
 		for len(entries) < 50 && done < n {
@@ -118,29 +122,42 @@ func large(b *testing.B, n int) *file {
 
 // BenchmarkGrid asks the same of a provider with 10,000 licenses and of one with 1,000,000.
 func BenchmarkGrid(b *testing.B) {
+	search := func(q string) []licenses.Term {
+		return licenses.ParseSearch(q, func(string) []string { return nil })
+	}
+	march := events.MonthOf(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 	for _, n := range []int{10_000, 1_000_000} {
 		f := large(b, n)
-		search := func(q string) []licenses.Term {
-			return licenses.ParseSearch(q, func(string) []string { return nil })
-		}
-		for name, filter := range map[string]licenses.Filter{
-			"all": {}, "company": {Company: "company-3"}, "search p": {Search: search("p")}, "search pc-00077": {Search: search("pc-00077")},
-			"search company-77 pc": {Search: search("company-77 pc")}, "search server pc": {Search: search("server pc")}, "month": {Month: events.MonthOf(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))},
+		for _, list := range []struct {
+			name string
+			licenses.Filter
+			sort licenses.Column
+		}{
+			{name: "all"}, {name: "company", Filter: licenses.Filter{Company: "company-3"}}, {name: "month", Filter: licenses.Filter{Month: march}},
+			{name: "search p", Filter: licenses.Filter{Search: search("p")}}, {name: "search pc-00077", Filter: licenses.Filter{Search: search("pc-00077")}},
+			{name: "search company-77 pc", Filter: licenses.Filter{Search: search("company-77 pc")}},
+			{name: "search server pc", Filter: licenses.Filter{Search: search("server pc")}},
+			{name: "by type", sort: licenses.SortType}, {name: "by company", sort: licenses.SortCompany}, {name: "by assignee", sort: licenses.SortAssignee},
+			{name: "search p by company", Filter: licenses.Filter{Search: search("p")}, sort: licenses.SortCompany},
+			{name: "by end", sort: licenses.SortExpiry},
 		} {
-			filter.Provider = "acme"
-			b.Run(fmt.Sprintf("%s/page of %d", name, n), func(b *testing.B) {
+			list.Provider = "acme"
+			b.Run(fmt.Sprintf("%s/page of %d", list.name, n), func(b *testing.B) {
 				for b.Loop() {
 					f.read(func(tx *bbolt.Tx) {
-						if _, _, err := licenses.Page(tx, filter, licenses.Order{}, "", 50); err != nil {
-							b.Fatal(err)
+						if rows, _, err := licenses.Page(tx, list.Filter, licenses.Order{By: list.sort}, "", 50); err != nil || len(rows) == 0 {
+							b.Fatal(len(rows), err)
 						}
 					})
 				}
 			})
-			b.Run(fmt.Sprintf("%s/counters of %d", name, n), func(b *testing.B) {
+			if list.sort != "" {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/counters of %d", list.name, n), func(b *testing.B) {
 				for b.Loop() {
 					f.read(func(tx *bbolt.Tx) {
-						if _, err := licenses.Count(tx, filter); err != nil {
+						if _, err := licenses.Count(tx, list.Filter); err != nil {
 							b.Fatal(err)
 						}
 					})

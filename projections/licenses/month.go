@@ -2,6 +2,7 @@ package licenses
 
 import (
 	"fmt"
+	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -39,16 +40,28 @@ func AtEnd(tx *bbolt.Tx, provider, id string, m events.Month) (l *events.License
 	return l, true, nil
 }
 
-// inForceIn says whether a license, as it stood at the end of a month, was in force in it. What ran out at the month's beginning was not, but a
-// release then counts (domain D2, D3).
-func inForceIn(l *events.License, m events.Month) bool {
-	switch l.Status {
-	case events.Expired:
-		return l.ExpiresAt.After(m.Start())
-	case events.Released:
-		return !l.ExpiresAt.Before(m.Start())
+// lastMonth is the last month in which a license that ended was in force: the day of a release still counts, at its very start too; what ran out
+// at the start of a day did not see it (domain D2, D3).
+func lastMonth(l *events.License) events.Month {
+	if l.Status == events.Released {
+		return events.MonthOf(l.ExpiresAt)
 	}
-	return true
+	return events.MonthOf(l.ExpiresAt.Add(-events.Precision))
+}
+
+// inForceIn says whether a license, as it stood at the end of a month, was in force in it.
+func inForceIn(l *events.License, m events.Month) bool {
+	return l.Status.InForce() || lastMonth(l) >= m
+}
+
+// past says whether a filter is about how licenses stood once, not about how they stand, and which month of the provider is open.
+func (f *Filter) past(tx *bbolt.Tx) (past bool, open events.Month, err error) {
+	if f.Month == 0 {
+		return f.Then != nil, 0, nil
+	}
+	var a license.Account
+	_, err = load(tx, bucketProviders, []byte(f.Provider), &a)
+	return f.Then != nil || f.Month < a.Open, a.Open, err
 }
 
 // Then is how a provider's licenses stood at a moment of the past, told by what the file keeps anyway: their versions of the last month that was
@@ -75,50 +88,38 @@ func LoadLicenseThen(tx *bbolt.Tx, provider, id string, t *Then) (events.License
 	return *l, true, nil
 }
 
-// stateOf says how a license stands at the time that a filter is about: now, then, or at a month's end; ok is false if it does not
-// belong there.
-func (f *Filter) stateOf(tx *bbolt.Tx, open events.Month, id string, row []byte) (l *events.License, ok bool, err error) {
-	switch {
-	case f.Then == nil && f.Month >= open:
-		l, err = readLicense(id, row)
-		ok = true
-	case f.Then == nil || f.Month != 0 && f.Month <= f.Then.Closed:
+// stateOf says how a license stood at the time that a filter is about: then, or at a month's end; ok is false if it does not belong there.
+func (f *Filter) stateOf(tx *bbolt.Tx, id string) (l *events.License, ok bool, err error) {
+	if f.Then == nil || f.Month != 0 && f.Month <= f.Then.Closed {
 		l, ok, err = AtEnd(tx, f.Provider, id, f.Month)
-	default:
+	} else {
 		l, ok, err = f.Then.at(tx, f.Provider, id)
 	}
 	return l, ok && (f.Month == 0 || inForceIn(l, f.Month)), err
 }
 
-// eachAt is [eachLicense] for a month or a moment of the past, in the order of ids.
+// eachAt is [eachLicense] for a month that is over or a moment of the past, in the order of ids.
 func eachAt(tx *bbolt.Tx, f Filter, after string, looks int, fn func(place string, l *events.License) (bool, error)) (next string, err error) {
+	if strings.Contains(after, "\x00") { // of a search, when the month was open
+		return "", ErrPlace
+	}
 	s, err := understand(tx, f)
 	if err != nil {
 		return "", err
 	}
-	var a license.Account
-	if _, err := load(tx, bucketProviders, []byte(f.Provider), &a); err != nil {
-		return "", err
-	}
 	looked, last := 0, after
-	err = each(tx, bucketLicenses, prefix(f.Provider), after, func(id string, row []byte) (bool, error) {
+	err = each(tx, bucketLicenses, prefix(f.Provider), after, func(id string, _ []byte) (bool, error) {
 		if looked++; looks > 0 && looked > looks {
 			next = last
 			return false, nil
 		}
 		last = id
-		l, ok, err := f.stateOf(tx, a.Open, id, row)
+		l, ok, err := f.stateOf(tx, id)
 		if err != nil || !ok {
 			return true, err
 		}
-		name := ""
-		if len(s.terms) > 0 {
-			if name, err = endpointName(tx, f.Provider, l); err != nil {
-				return false, err
-			}
-		}
-		if !s.meets(id, &posting{cellOf(l), CompanyOf(l), wordsOf(l, name)}) {
-			return true, nil
+		if ok, err = s.meetsLicense(tx, l); err != nil || !ok {
+			return true, err
 		}
 		return fn(id, l)
 	})

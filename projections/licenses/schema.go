@@ -17,8 +17,8 @@ var (
 	bucketEndpoints = []byte("endpoints")      // provider, endpoint -> events.EndpointSet
 	bucketLicenses  = []byte("licenses")       // provider, license -> events.License
 	bucketGrid      = []byte("grid")           // provider, scope, cell, license -> nothing
-	bucketCounts    = []byte("counts")         // provider, scope, cell -> how many licenses
-	bucketAssignees = []byte("assignees")      // provider, kind, assignee, license -> nothing; all that it holds or held last
+	bucketCounts    = []byte("counts")         // provider, scope, cell -> how many licenses; also of those that ended in a month
+	bucketAssignees = []byte("assignees")      // provider, kind, assignee, license -> nothing; all that it holds or held last; also, of nobody, what ended without one
 	bucketWords     = []byte("words")          // provider, word, license -> posting; what a search finds it by
 	bucketVersions  = []byte("versions")       // provider, license, month -> events.License after its last change in that month, renewals aside
 	bucketCommands  = []byte("commands")       // provider, time, command -> license.Remembered
@@ -66,17 +66,15 @@ func keyTime(b []byte) time.Time {
 
 func monthKey(m events.Month) []byte { return binary.BigEndian.AppendUint64(nil, uint64(m)) }
 
-// Scopes of the grid: all licenses of the provider, or those of a company.
+// Scopes of the grid: all licenses of the provider, or those of a company; "" is the provider itself.
 const scopeAll = "*"
 
 func scopeCompany(company string) string { return "c" + company }
 
-func scopesOf(l *events.License) []string {
-	if c := CompanyOf(l); c != "" {
-		return []string{scopeAll, scopeCompany(c)}
-	}
-	return []string{scopeAll}
-}
+func scopesOf(l *events.License) [2]string { return [...]string{scopeAll, scopeCompany(CompanyOf(l))} }
+
+// scopeEnded is where those licenses of a scope are counted that are not in force any more, by the last month in which they were.
+func scopeEnded(m events.Month, scope string) string { return "m" + m.String() + scope }
 
 // cell is what the grid can be filtered by beside the company. All licenses of a cell stand together, in the order of their ids.
 type cell struct {

@@ -2,67 +2,17 @@ package licenses
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
-	"unicode"
 
 	"go.etcd.io/bbolt"
 
 	"licenseledger/events"
 )
-
-// Words are what a text is found by: its runs of letters and digits, in lower case, each once.
-func Words(s string) []string {
-	words := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	slices.Sort(words)
-	return slices.Compact(words)
-}
-
-// maxWords bounds the words by which one license is found.
-const maxWords = 32
-
-// wordsOf are the words under which a license stands in the index: of whom it serves, or served last, and of the name of
-// that endpoint. Its type, its company and its own id are not among them: those lead to runs of licenses anyway.
-func wordsOf(l *events.License, endpointName string) []string {
-	if l.Assignee.ID == "" || !l.Assigned && l.Status.InForce() {
-		return nil
-	}
-	text := l.Assignee.ID
-	if l.Assignee.Kind == events.Endpoint && endpointName != l.Assignee.ID {
-		text += " " + endpointName
-	}
-	words := Words(text)
-	return words[:min(len(words), maxWords)]
-}
-
-// posting is what stands under a word: enough of the license to judge it without its row.
-type posting struct {
-	cell
-	company string
-	words   []string // all that it is found by, in order
-}
-
-func (p *posting) row(b []byte) []byte {
-	b = appendText(appendText(appendText(b, p.Type), string(p.Status)), p.company)
-	b = append(b, flag(p.Assigned))
-	for _, w := range p.words {
-		b = appendText(b, w)
-	}
-	return b
-}
-
-func readPosting(row []byte) (p posting, err error) {
-	r := reader{b: row}
-	p.Type, p.Status, p.company = r.text(), events.Status(r.text()), r.text()
-	p.Assigned = r.byte() != 0
-	for len(r.b) > 0 && !r.bad {
-		p.words = append(p.words, r.text())
-	}
-	return p, r.end(bucketWords)
-}
 
 // Term is a part of a search that a row has to meet: all words of one of its alternatives.
 type Term [][]string
@@ -89,47 +39,85 @@ func ParseSearch(q string, known func(part string) []string) []Term {
 // minIDPrefix is how much of a license's id has to be typed: they all begin alike.
 const minIDPrefix = 10
 
-// meaning is what a word of a search may stand for, beside the words that begin with it: types and companies.
+// meaning is what a word of a search may stand for, beside the words that begin with it: types, companies, and, if it is long enough,
+// licenses whose id begins so.
 type meaning struct {
 	word      string
-	types     []string
+	types     []string // in order, as the companies
 	companies []string
+	id        string
+}
+
+// way is one of the ways in which a license meets a word.
+type way int
+
+const (
+	byWord way = iota
+	byType
+	byCompany
+	byID
+	ways // how many there are
+)
+
+// meets says whether a license meets a word in some way.
+func (m *meaning) meets(w way, id []byte, p *posting) bool {
+	switch w {
+	case byWord:
+		return p.first(m.word) != nil
+	case byType:
+		_, ok := slices.BinarySearch(m.types, p.Type)
+		return ok
+	case byCompany:
+		_, ok := slices.BinarySearch(m.companies, p.company)
+		return ok
+	default:
+		return m.id != "" && bytes.HasPrefix(id, []byte(m.id))
+	}
+}
+
+// meetsBefore says whether it does so in one of the ways before another; in any before [ways].
+func (m *meaning) meetsBefore(end way, id []byte, p *posting) bool {
+	for w := end - 1; w >= 0; w-- {
+		if m.meets(w, id, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // search is a search with the meanings of its words.
 type search struct {
-	f     Filter
-	terms [][][]meaning
+	f        Filter
+	terms    [][][]meaning
+	postings postings
 }
 
 // understand looks up what the words of a filter's search mean.
 func understand(tx *bbolt.Tx, f Filter) (*search, error) {
 	s := &search{f: f}
-	types := map[string]bool{}
-	f.Company, f.Type, f.Status = "", "", ""
-	f.cells(tx, func(c cell, _ uint64) { types[c.Type] = true })
-	meanings := map[string]meaning{}
+	if len(f.Search) == 0 {
+		return s, nil
+	}
+	meanings := map[string]*meaning{}
 	for _, term := range f.Search {
-		var alternatives [][]meaning
 		for _, words := range term {
-			var all []meaning
 			for _, w := range words {
-				m, ok := meanings[w]
-				if !ok {
-					m.word = w
-					for t := range types {
-						if begins(Words(t), w) {
-							m.types = append(m.types, t)
-						}
-					}
-					slices.Sort(m.types)
-					meanings[w] = m
+				m := &meaning{word: w}
+				if len(w) >= minIDPrefix {
+					m.id = strings.ToUpper(w)
 				}
-				all = append(all, m)
+				meanings[w] = m
 			}
-			alternatives = append(alternatives, all)
 		}
-		s.terms = append(s.terms, alternatives)
+	}
+	everything := Filter{Provider: f.Provider}
+	for _, t := range everything.types(tx) {
+		words := Words(t)
+		for w, m := range meanings {
+			if begins(words, w) {
+				m.types = append(m.types, t)
+			}
+		}
 	}
 	err := each(tx, bucketCompanies, prefix(f.Provider), "", func(id string, row []byte) (bool, error) {
 		c, err := readJSON[events.CompanySet](bucketCompanies, row)
@@ -140,17 +128,20 @@ func understand(tx *bbolt.Tx, f Filter) (*search, error) {
 		for w, m := range meanings {
 			if begins(words, w) {
 				m.companies = append(m.companies, id)
-				meanings[w] = m
 			}
 		}
 		return true, nil
 	})
-	for _, alternatives := range s.terms {
-		for _, all := range alternatives {
-			for i := range all {
-				all[i] = meanings[all[i].word]
+	for _, term := range f.Search {
+		var alternatives [][]meaning
+		for _, words := range term {
+			var all []meaning
+			for _, w := range words {
+				all = append(all, *meanings[w])
 			}
+			alternatives = append(alternatives, all)
 		}
+		s.terms = append(s.terms, alternatives)
 	}
 	return s, err
 }
@@ -161,25 +152,19 @@ func begins(words []string, w string) bool {
 	return i < len(words) && strings.HasPrefix(words[i], w)
 }
 
-// meets says whether a license meets a word.
-func (m *meaning) meets(id string, p *posting) bool {
-	return begins(p.words, m.word) || m.byKind(id, p)
-}
-
-// byKind says whether it does so by its type, its company or its own id.
-func (m *meaning) byKind(id string, p *posting) bool {
-	return slices.Contains(m.types, p.Type) || slices.Contains(m.companies, p.company) ||
-		len(m.word) >= minIDPrefix && strings.HasPrefix(strings.ToLower(id), m.word)
-}
-
 // meets says whether a license meets all terms, and the rest of the filter as far as a posting tells.
-func (s *search) meets(id string, p *posting) bool {
+func (s *search) meets(id []byte, p *posting) bool {
 	if !s.f.matches(p.cell) || s.f.Company != "" && s.f.Company != p.company {
 		return false
 	}
 	for _, alternatives := range s.terms {
 		if !slices.ContainsFunc(alternatives, func(all []meaning) bool {
-			return !slices.ContainsFunc(all, func(m meaning) bool { return !m.meets(id, p) })
+			for i := range all {
+				if !all[i].meetsBefore(ways, id, p) {
+					return false
+				}
+			}
+			return true
 		}) {
 			return false
 		}
@@ -187,43 +172,54 @@ func (s *search) meets(id string, p *posting) bool {
 	return true
 }
 
-// source is a run of rows in which all candidates of a word stand, by one of the ways in which it can be met. Sources have an order, which
-// is that of their rank and their keys.
-type source struct {
-	rank   byte
-	bucket []byte
-	first  string // what all keys begin with
-	covers func(id string, p *posting) bool
+// meetsLicense says so of a license as it stands in a row, or stood.
+func (s *search) meetsLicense(tx *bbolt.Tx, l *events.License) (bool, error) {
+	p, err := s.posting(tx, l)
+	return err == nil && s.meets([]byte(l.ID), &p), err
 }
 
+// posting is what stands, or would stand, under the words of a license.
+func (s *search) posting(tx *bbolt.Tx, l *events.License) (posting, error) {
+	if len(s.terms) == 0 {
+		return newPosting(l, nil), nil
+	}
+	name, err := endpointName(tx, s.f.Provider, l)
+	return newPosting(l, wordsOf(l, name)), err
+}
+
+// source is a run of rows in which candidates of a search stand: those of a word of one alternative, in one of the ways.
+type source struct {
+	bucket      []byte
+	first       string // what all keys begin with
+	alternative int
+	way         way
+}
+
+// rank orders sources; those of the same rank have no license in common, and come in the order of their keys.
+func (s source) rank() int { return s.alternative*int(ways) + int(s.way) }
+
 // sources of a word, in a fixed order.
-func (s *search) sources(m meaning) []source {
-	list := []source{{'w', bucketWords, prefix(s.f.Provider) + m.word, func(_ string, p *posting) bool { return begins(p.words, m.word) }}}
+func (s *search) sources(m *meaning, alternative int) []source {
+	list := []source{{bucketWords, prefix(s.f.Provider) + m.word, alternative, byWord}}
 	for _, t := range m.types {
-		list = append(list, source{'x', bucketGrid, prefix(s.f.Provider, scopeAll, t), func(_ string, p *posting) bool { return p.Type == t }})
+		list = append(list, source{bucketGrid, prefix(s.f.Provider, scopeAll, t), alternative, byType})
 	}
 	for _, c := range m.companies {
-		list = append(list, source{'y', bucketGrid, prefix(s.f.Provider, scopeCompany(c)), func(_ string, p *posting) bool { return p.company == c }})
+		list = append(list, source{bucketGrid, prefix(s.f.Provider, scopeCompany(c)), alternative, byCompany})
 	}
-	if len(m.word) >= minIDPrefix {
-		list = append(list, source{'z', bucketLicenses, prefix(s.f.Provider) + strings.ToUpper(m.word), func(id string, _ *posting) bool {
-			return strings.HasPrefix(strings.ToLower(id), m.word)
-		}})
+	if m.id != "" {
+		list = append(list, source{bucketLicenses, prefix(s.f.Provider) + m.id, alternative, byID})
 	}
 	return list
 }
 
-// enough candidates to know that a word is a bad one to start from.
-const enough = 4096
+// few is as many licenses as may well be looked at one by one.
+const few = 4096
 
-// cost is about how many candidates a word has.
-func (s *search) cost(tx *bbolt.Tx, m meaning) (n uint64) {
-	for _, src := range s.sources(m) {
+// listed is how many candidates of a word stand in runs of the grid.
+func (s *search) listed(tx *bbolt.Tx, m *meaning) (n uint64) {
+	for _, src := range s.sources(m, 0) {
 		if !bytes.Equal(src.bucket, bucketGrid) {
-			c := tx.Bucket(src.bucket).Cursor()
-			for k, _ := c.Seek([]byte(src.first)); k != nil && n < enough && bytes.HasPrefix(k, []byte(src.first)); k, _ = c.Next() {
-				n++
-			}
 			continue
 		}
 		c := tx.Bucket(bucketCounts).Cursor()
@@ -234,155 +230,221 @@ func (s *search) cost(tx *bbolt.Tx, m meaning) (n uint64) {
 	return n
 }
 
-// start gives the words from which a search starts, one of each alternative of the term that has the fewest candidates.
-func (s *search) start(tx *bbolt.Tx) []meaning {
-	var best []meaning
-	least := uint64(0)
-	for _, alternatives := range s.terms {
-		var words []meaning
-		total := uint64(0)
+// cost is how many candidates a word has, of which so many are listed; if there are more than most, most + 1.
+func (s *search) cost(tx *bbolt.Tx, m *meaning, listed, most uint64) uint64 {
+	n := listed
+	for _, src := range s.sources(m, 0) {
+		if bytes.Equal(src.bucket, bucketGrid) {
+			continue
+		}
+		c := tx.Bucket(src.bucket).Cursor()
+		for k, _ := c.Seek([]byte(src.first)); k != nil && n <= most && bytes.HasPrefix(k, []byte(src.first)); k, _ = c.Next() {
+			n++
+		}
+	}
+	return min(n, most+1)
+}
+
+// probes is as many candidates as are counted to learn which word has the fewest.
+const probes = 1 << 16
+
+// start is where the candidates of a search come from: a term and, of each of its alternatives, a word.
+type start struct {
+	term  int
+	words []int
+}
+
+// start picks the term that has the fewest candidates, and says how many; if there are more than most, most + 1. Among those the
+// first is as good as any.
+func (s *search) start(tx *bbolt.Tx, most uint64) (best start, least uint64) {
+	least = most + 1
+	for i, alternatives := range s.terms {
+		candidate, total := start{term: i}, uint64(0)
 		for _, all := range alternatives {
-			word, n := all[0], s.cost(tx, all[0])
-			for _, m := range all[1:] {
-				if c := s.cost(tx, m); c < n {
-					word, n = m, c
+			word, fewest := 0, least
+			for j := range all {
+				if listed := s.listed(tx, &all[j]); listed < fewest {
+					if n := s.cost(tx, &all[j], listed, fewest-1); n < fewest {
+						word, fewest = j, n
+					}
 				}
 			}
-			words, total = append(words, word), total+n
+			candidate.words = append(candidate.words, word)
+			total += fewest
 		}
-		if best == nil || total < least {
-			best, least = words, total
+		if i == 0 || total < least {
+			best, least = candidate, min(total, least)
 		}
 	}
-	return best
+	return best, least
 }
 
-// again finds the words from which a search started, which its places tell.
-func (s *search) again(words string) (list []meaning) {
-	for word := range strings.SplitSeq(words, " ") {
-		for _, alternatives := range s.terms {
-			for _, all := range alternatives {
-				if i := slices.IndexFunc(all, func(m meaning) bool { return m.word == word }); i >= 0 {
-					list = append(list, all[i])
-				}
-			}
-		}
-	}
-	return list
+// ErrPlace says that a place is none of the list: of another one, or of a month that was open then and is closed now.
+var ErrPlace = errors.New("the place is none of this list")
+
+// place is where a search is. It keeps what the search started with: which word has the fewest candidates changes.
+type place struct {
+	start
+	rank int
+	key  string
 }
 
-// from are the sources of words, in their order.
-func (s *search) from(words []meaning) (list []source) {
-	for _, m := range words {
-		list = append(list, s.sources(m)...)
+// String is like "1.0.2:4", then a zero byte and the key.
+func (p place) String() string {
+	var b []byte
+	b = strconv.AppendInt(b, int64(p.term), 10)
+	for _, w := range p.words {
+		b = strconv.AppendInt(append(b, '.'), int64(w), 10)
 	}
-	slices.SortFunc(list, func(a, b source) int { return cmp.Or(cmp.Compare(a.rank, b.rank), strings.Compare(a.first, b.first)) })
-	return slices.CompactFunc(list, func(a, b source) bool { return a.rank == b.rank && a.first == b.first })
+	b = strconv.AppendInt(append(b, ':'), int64(p.rank), 10)
+	return string(append(append(b, 0), p.key...))
+}
+
+// place reads one; that of the beginning is empty.
+func (s *search) place(tx *bbolt.Tx, text string) (p place, err error) {
+	if text == "" {
+		p.start = start{words: make([]int, len(s.terms[0]))}
+		if len(s.terms) > 1 || slices.ContainsFunc(s.terms[0], func(all []meaning) bool { return len(all) > 1 }) {
+			p.start, _ = s.start(tx, probes)
+		}
+		return p, nil
+	}
+	head, key, ok := strings.Cut(text, "\x00")
+	choice, rank, ok2 := strings.Cut(head, ":")
+	p.key = key
+	if p.rank, err = strconv.Atoi(rank); err != nil || !ok || !ok2 {
+		return p, ErrPlace
+	}
+	for i, digits := range strings.Split(choice, ".") {
+		n, err := strconv.Atoi(digits)
+		switch {
+		case err != nil || n < 0 || i == 0 && n >= len(s.terms):
+			return p, ErrPlace
+		case i == 0:
+			p.term = n
+			p.words = make([]int, len(s.terms[n])) // of an alternative that has come since, the first
+		case i > len(p.words): // of one that is gone
+		case n >= len(s.terms[p.term][i-1]):
+			return p, ErrPlace
+		default:
+			p.words[i-1] = n
+		}
+	}
+	return p, nil
+}
+
+// candidate is a license that may meet a search.
+type candidate struct {
+	id []byte
+	posting
+	at place // without the key
+	k  []byte
+}
+
+func (c *candidate) place() string {
+	c.at.key = string(c.k)
+	return c.at.String()
 }
 
 // each yields the licenses that meet the search, each once, behind a place, until fn says no. They come in the order of the words by which they
 // are found, and so do places. It gives up after so many looks, with the place where it is; 0 is without bound.
-//
-// A place is the words from which the search started, the rank of a source and a key of it: a search goes on from the same words, however many
-// candidates they have by then, and where a source is gone with the next one.
-func (s *search) each(tx *bbolt.Tx, after string, looks int, fn func(place, id string, p *posting) (bool, error)) (next string, err error) {
-	words, rest, goesOn := strings.Cut(after, "\x00")
-	var started []meaning
-	if goesOn {
-		started = s.again(words)
-	} else {
-		started = s.start(tx)
-		words = ""
-		for i, m := range started {
-			if i > 0 {
-				words += " "
+func (s *search) each(tx *bbolt.Tx, after string, looks int, fn func(c *candidate) (bool, error)) (next string, err error) {
+	from, err := s.place(tx, after)
+	if err != nil {
+		return "", err
+	}
+	var words []*meaning // those to start with
+	var sources []source
+	for i, w := range from.words {
+		m := &s.terms[from.term][i][w]
+		words = append(words, m)
+		for _, src := range s.sources(m, i) {
+			if !slices.ContainsFunc(sources, func(o source) bool { return o.first == src.first && bytes.Equal(o.bucket, src.bucket) }) {
+				sources = append(sources, src)
 			}
-			words += m.word
 		}
 	}
-	sources := s.from(started)
-	looked, last := 0, after
-	for i, src := range sources {
-		from := []byte(src.first)
-		if goesOn && rest != "" {
-			switch rank, key := rest[0], rest[1:]; {
-			case src.rank < rank, src.rank == rank && src.first < key && !strings.HasPrefix(key, src.first):
-				continue
-			case src.rank == rank && strings.HasPrefix(key, src.first):
-				from = []byte(key + "\x00")
-			}
+	looked := 0
+	c := candidate{at: from, k: []byte(from.key)}
+	for _, src := range sources {
+		begin := src.first
+		switch {
+		case src.rank() < from.rank:
+			continue
+		case src.rank() == from.rank && from.key >= begin:
+			begin = from.key + "\x00"
 		}
-		c := tx.Bucket(src.bucket).Cursor()
-		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, []byte(src.first)); k, v = c.Next() {
+		cursor := tx.Bucket(src.bucket).Cursor()
+		for k, v := cursor.Seek([]byte(begin)); k != nil && bytes.HasPrefix(k, []byte(src.first)); k, v = cursor.Next() {
 			if looked++; looks > 0 && looked > looks {
-				return last, nil
+				return c.place(), nil
 			}
-			last = words + "\x00" + string(src.rank) + string(k)
-			id := string(k[bytes.LastIndexByte(k, 0)+1:])
-			p, ok, err := s.candidate(tx, src, id, k, v)
-			if err != nil {
+			c.k, c.at.rank = k, src.rank()
+			c.id = k[bytes.LastIndexByte(k, 0)+1:]
+			if err := s.look(tx, src, &c, v); err != nil {
 				return "", err
 			}
-			if !ok || !s.meets(id, &p) || slices.ContainsFunc(sources[:i], func(o source) bool { return o.covers(id, &p) }) {
+			if src.way == byWord && !s.standsFirst(src, &c) || !s.meets(c.id, &c.posting) || s.seen(words, src, &c) {
 				continue
 			}
-			if more, err := fn(last, id, &p); err != nil || !more {
-				return last, err
+			if more, err := fn(&c); err != nil || !more {
+				return c.place(), err
 			}
 		}
 	}
 	return "", nil
 }
 
-// candidate is what is known of a candidate; false for one that stands under an earlier word of the same run too.
-func (s *search) candidate(tx *bbolt.Tx, src source, id string, k, v []byte) (p posting, ok bool, err error) {
-	if bytes.Equal(src.bucket, bucketWords) {
-		if p, err = readPosting(v); err != nil {
-			return p, false, err
-		}
-		from := prefix(s.f.Provider)
-		word := string(k[len(from) : len(k)-len(id)-1])
-		i, _ := slices.BinarySearch(p.words, src.first[len(from):])
-		return p, i < len(p.words) && p.words[i] == word, nil
+// look finds out what there is to know of a candidate.
+func (s *search) look(tx *bbolt.Tx, src source, c *candidate, row []byte) (err error) {
+	if src.way == byWord {
+		c.posting, err = s.postings.read(row)
+		return err
 	}
-	l, found, err := LoadLicense(tx, s.f.Provider, id)
-	if err != nil || !found {
-		return p, false, fmt.Errorf("license %s is in an index alone: %w", id, err)
+	l, ok, err := LoadLicense(tx, s.f.Provider, string(c.id))
+	if err != nil || !ok {
+		return fmt.Errorf("license %s is in an index alone: %w", c.id, err)
 	}
-	name, err := endpointName(tx, s.f.Provider, &l)
-	return posting{cellOf(&l), CompanyOf(&l), wordsOf(&l, name)}, true, err
+	c.posting, err = s.posting(tx, &l)
+	return err
 }
 
-// endpointName is the name of the endpoint that a license serves, or served last; empty for other assignees and for endpoints that are gone.
-func endpointName(tx *bbolt.Tx, provider string, l *events.License) (string, error) {
-	if l.Assignee.Kind != events.Endpoint {
-		return "", nil
+// standsFirst is false for a candidate that stands under an earlier word of the same run too.
+func (s *search) standsFirst(src source, c *candidate) bool {
+	from := len(s.f.Provider) + 1
+	return bytes.Equal(c.first(src.first[from:]), c.k[from:len(c.k)-len(c.id)-1])
+}
+
+// seen says whether a license is a candidate of an earlier source.
+func (s *search) seen(words []*meaning, src source, c *candidate) bool {
+	for _, m := range words[:src.alternative] {
+		if m.meetsBefore(ways, c.id, &c.posting) {
+			return true
+		}
 	}
-	e, _, err := LoadEndpoint(tx, provider, l.Assignee.ID)
-	return e.Name, err
+	return words[src.alternative].meetsBefore(src.way, c.id, &c.posting)
 }
 
 // count counts the licenses that meet the search.
 func (s *search) count(tx *bbolt.Tx) (n Counters, err error) {
-	if len(s.terms) != 1 || len(s.terms[0]) != 1 || len(s.terms[0][0]) != 1 || len(s.terms[0][0][0].word) >= minIDPrefix {
-		_, err = s.each(tx, "", 0, func(_, _ string, p *posting) (bool, error) {
-			n.add(p.cell, 1)
+	if len(s.terms) != 1 || len(s.terms[0]) != 1 || len(s.terms[0][0]) != 1 || s.terms[0][0][0].id != "" {
+		_, err = s.each(tx, "", 0, func(c *candidate) (bool, error) {
+			n.add(c.cell, 1)
 			return true, nil
 		})
 		return n, err
 	}
 	// Of a single word, what is met by type or company is counted already.
-	m := s.terms[0][0][0]
-	src := s.sources(m)[0]
-	c := tx.Bucket(bucketWords).Cursor()
-	for k, v := c.Seek([]byte(src.first)); k != nil && bytes.HasPrefix(k, []byte(src.first)); k, v = c.Next() {
-		id := string(k[bytes.LastIndexByte(k, 0)+1:])
-		p, ok, err := s.candidate(tx, src, id, k, v)
-		if err != nil {
+	m := &s.terms[0][0][0]
+	src := s.sources(m, 0)[0]
+	cursor := tx.Bucket(bucketWords).Cursor()
+	for k, v := cursor.Seek([]byte(src.first)); k != nil && bytes.HasPrefix(k, []byte(src.first)); k, v = cursor.Next() {
+		c := candidate{k: k, id: k[bytes.LastIndexByte(k, 0)+1:]}
+		if c.posting, err = s.postings.read(v); err != nil {
 			return n, err
 		}
-		if ok && s.meets(id, &p) && !m.byKind(id, &p) {
-			n.add(p.cell, 1)
+		if s.standsFirst(src, &c) && s.meets(c.id, &c.posting) && !m.meets(byType, c.id, &c.posting) && !m.meets(byCompany, c.id, &c.posting) {
+			n.add(c.cell, 1)
 		}
 	}
 	of := func(company string, fn func(cell, uint64)) {
@@ -407,90 +469,4 @@ func (s *search) count(tx *bbolt.Tx) (n Counters, err error) {
 		})
 	}
 	return n, nil
-}
-
-// indexer moves licenses in the index of words, for one flush of a provider.
-type indexer struct {
-	w         *writer
-	provider  string
-	endpoints map[string]*events.EndpointSet // that changed; nil for one that is gone
-}
-
-// names are an endpoint's name as the rows have it, and as it is.
-func (x *indexer) names(l *events.License) (was, is string, err error) {
-	if l.Assignee.Kind != events.Endpoint {
-		return "", "", nil
-	}
-	if was, err = endpointName(x.w.tx, x.provider, l); err != nil {
-		return "", "", err
-	}
-	is = was
-	if e, changed := x.endpoints[l.Assignee.ID]; changed {
-		if is = ""; e != nil {
-			is = e.Name
-		}
-	}
-	return was, is, nil
-}
-
-// move takes a license from the words under which it stood, which may be none, to those under which it stands.
-func (x *indexer) move(was, is *events.License) error {
-	_, touched := x.endpoints[is.Assignee.ID]
-	if was != nil && !touched && cellOf(was) == cellOf(is) && CompanyOf(was) == CompanyOf(is) && was.Assignee == is.Assignee {
-		return nil
-	}
-	var before []string
-	if was != nil {
-		name, _, err := x.names(was)
-		if err != nil {
-			return err
-		}
-		before = wordsOf(was, name)
-	}
-	_, name, err := x.names(is)
-	if err != nil {
-		return err
-	}
-	p := posting{cellOf(is), CompanyOf(is), wordsOf(is, name)}
-	for _, word := range before {
-		if _, stays := slices.BinarySearch(p.words, word); !stays {
-			x.w.delete(bucketWords, x.w.key(x.provider, word, is.ID))
-		}
-	}
-	if len(p.words) > 0 {
-		row := x.w.cut(p.row)
-		for _, word := range p.words {
-			x.w.put(bucketWords, x.w.key(x.provider, word, is.ID), row)
-		}
-	}
-	return nil
-}
-
-// rename does so for the licenses of endpoints that have another name now, beside those that changed themselves.
-func (x *indexer) rename(changed map[string]*events.License) error {
-	for id, e := range x.endpoints {
-		was, _, err := LoadEndpoint(x.w.tx, x.provider, id)
-		if err != nil {
-			return err
-		}
-		is := ""
-		if e != nil {
-			is = e.Name
-		}
-		if is == was.Name || was.Name == "" && is == id { // its id finds it anyway
-			continue
-		}
-		held, err := ByAssignee(x.w.tx, x.provider, events.Assignee{Kind: events.Endpoint, ID: id})
-		if err != nil {
-			return err
-		}
-		for i := range held {
-			if l := &held[i]; changed[l.ID] == nil {
-				if err := x.move(l, l); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.etcd.io/bbolt"
 
 	"licenseledger/events"
@@ -192,6 +193,15 @@ func TestSearchRenamed(t *testing.T) {
 	}
 }
 
+// sawMonth says whether a license was in force on any date of a month, as it stood at its end (domain D2, D3).
+func sawMonth(l *events.License, m events.Month) bool {
+	last := events.DateOf(l.ExpiresAt)
+	if l.Status != events.Released {
+		last = events.LastDateBefore(l.ExpiresAt)
+	}
+	return l.Status.InForce() || last >= events.DateOf(m.Start())
+}
+
 // L15: with a month, the licenses that were in force in it, as they stood when it was closed; the running one as now.
 func TestMonths(t *testing.T) {
 	for seed := range uint64(3) {
@@ -229,11 +239,7 @@ func TestMonths(t *testing.T) {
 					filter.Provider, filter.Month = "acme", month
 					var want []events.License
 					for _, l := range all {
-						ended := l.ExpiresAt
-						if l.Status == events.Expired { // at 00:00 it does not touch that day (D3)
-							ended = ended.Add(-events.Precision)
-						}
-						if selects(filter, &l) && (l.Status.InForce() || !ended.Before(month.Start())) {
+						if selects(filter, &l) && sawMonth(&l, month) {
 							want = append(want, l)
 						}
 					}
@@ -244,6 +250,23 @@ func TestMonths(t *testing.T) {
 					if n, err := licenses.Count(tx, filter); err != nil || int(n.All) != len(want) {
 						t.Fatalf("seed %d, %s under %+v: counted %+v, want %d, %v", seed, month, filter, n, len(want), err)
 					}
+				}
+			}
+			// A search finds in the running month what it finds otherwise.
+			for _, q := range []string{"pc", "server", "globex pc", "s"} {
+				filter := licenses.Filter{Provider: "acme", Month: open, Search: parse(q)}
+				want := map[string]bool{}
+				for _, l := range closed[open] {
+					if sawMonth(&l, open) && f.finds("acme", q, &l) {
+						want[l.ID] = true
+					}
+				}
+				rows := f.everything(tx, filter, licenses.Order{}, 3)
+				if got := ids(rows); len(got) != len(rows) || !maps.Equal(got, want) {
+					t.Fatalf("seed %d, %q in the running month: %d rows, want %d", seed, q, len(rows), len(want))
+				}
+				if n, err := licenses.Count(tx, filter); err != nil || int(n.All) != len(want) {
+					t.Fatalf("seed %d, %q in the running month: counted %+v, want %d, %v", seed, q, n, len(want), err)
 				}
 			}
 			// Before the provider there is nothing.
@@ -285,8 +308,9 @@ func TestSorted(t *testing.T) {
 				return l.ID
 			}
 			for _, descending := range []bool{false, true} {
-				for _, filter := range []licenses.Filter{{Provider: "acme"}, {Provider: "acme", Search: parse("s")}, {Provider: "acme", Status: "paid"}} {
-					rows := f.everything(tx, filter, licenses.Order{By: column, Descending: descending}, 4)
+				for _, filter := range []licenses.Filter{{Provider: "acme"}, {Provider: "acme", Search: parse("s")}, {Provider: "acme", Status: "paid"}, {Provider: "acme", Company: "globex"}, {Provider: "acme", Type: "server"}} {
+					o := licenses.Order{By: column, Descending: descending}
+					rows := f.everything(tx, filter, o, 4)
 					want := 0
 					for i := range all {
 						if selects(filter, &all[i]) && (filter.Search == nil || f.finds("acme", "s", &all[i])) {
@@ -300,6 +324,21 @@ func TestSorted(t *testing.T) {
 						if a, b := value(&rows[i-1]), value(&rows[i]); a > b && !descending || a < b && descending {
 							t.Fatalf("by %s, descending %t: %q comes before %q", column, descending, a, b)
 						}
+					}
+					if column == licenses.SortExpiry { // which has no index
+						continue
+					}
+					// Out of the indexes and out of all rows come the same pages, and the places of one are good for the other.
+					for after, n := "", 0; n == 0 || after != ""; n++ {
+						byRows, next, err := licenses.PageByRows(tx, filter, o, after, 3)
+						if err != nil {
+							t.Fatal(err)
+						}
+						byIndex, place, err := licenses.PageByIndex(tx, filter, o, after, 3)
+						if diff := cmp.Diff(byRows, byIndex, cmpopts.EquateEmpty()); err != nil || diff != "" || next != place {
+							t.Fatalf("by %s, descending %t, under %+v, behind %q: next %q and %q, %v (-rows +index)\n%s", column, descending, filter, after, next, place, err, diff)
+						}
+						after = next
 					}
 				}
 			}

@@ -52,8 +52,9 @@ func (View) Name() string { return "licenses" }
 // Usage is wanted, for the spools.
 func (View) Usage() bool { return true }
 
-// Format is 3: since 2 the ledger's own state knows the last checkpoint, since 3 there are words and versions.
-func (View) Format() int { return 3 }
+// Format is 4: since 2 the ledger's own state knows the last checkpoint, since 3 there are words and versions, since 4 what belongs to no
+// company or nobody can be listed apart, and what ended is counted by month.
+func (View) Format() int { return 4 }
 
 // System is the ledger's own state.
 type System struct {

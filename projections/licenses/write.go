@@ -117,28 +117,46 @@ type gridCell struct {
 	cell  cell
 }
 
+// hasAssigneeRow says whether a license stands among the assignees: all that had one, and, under nobody, what ended without.
+func hasAssigneeRow(l *events.License) bool { return l.Assignee.ID != "" || !l.Status.InForce() }
+
+func inScope(l *events.License, scope string) bool {
+	scopes := scopesOf(l)
+	return slices.Contains(scopes[:], scope)
+}
+
 // move takes a license in the indexes from where it was, which may be nowhere, to where it is.
 func (w *writer) move(provider string, was, is *events.License, t *tally) {
 	for _, scope := range scopesOf(is) {
-		if was == nil || cellOf(was) != cellOf(is) || !slices.Contains(scopesOf(was), scope) {
+		if was == nil || cellOf(was) != cellOf(is) || !inScope(was, scope) {
 			t.grid[gridCell{scope, cellOf(is)}]++
 			w.mark(bucketGrid, w.cellKey(provider, scope, cellOf(is), is.ID))
 		}
 	}
 	if was != nil && (cellOf(was) != cellOf(is) || CompanyOf(was) != CompanyOf(is)) {
 		for _, scope := range scopesOf(was) {
-			if cellOf(was) != cellOf(is) || !slices.Contains(scopesOf(is), scope) {
+			if cellOf(was) != cellOf(is) || !inScope(is, scope) {
 				t.grid[gridCell{scope, cellOf(was)}]--
 				w.delete(bucketGrid, w.cellKey(provider, scope, cellOf(was), was.ID))
 			}
 		}
 	}
-	if was == nil || was.Assignee != is.Assignee {
-		if was != nil && was.Assignee.ID != "" {
+	if had, has := was != nil && hasAssigneeRow(was), hasAssigneeRow(is); was == nil || was.Assignee != is.Assignee || had != has {
+		if had {
 			w.delete(bucketAssignees, w.key(provider, string(was.Assignee.Kind), was.Assignee.ID, was.ID))
 		}
-		if is.Assignee.ID != "" {
+		if has {
 			w.mark(bucketAssignees, w.key(provider, string(is.Assignee.Kind), is.Assignee.ID, is.ID))
+		}
+	}
+	if was != nil && !was.Status.InForce() {
+		for _, scope := range scopesOf(was) {
+			t.grid[gridCell{scopeEnded(lastMonth(was), scope), cellOf(was)}]--
+		}
+	}
+	if !is.Status.InForce() {
+		for _, scope := range scopesOf(is) {
+			t.grid[gridCell{scopeEnded(lastMonth(is), scope), cellOf(is)}]++
 		}
 	}
 	if was != nil && was.Status.InForce() {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -134,7 +135,9 @@ func (s *server) listLicenses(_ context.Context, in *licensesIn) (pager[api.Lice
 			}
 			filter := filter
 			filter.Then = then
-			found, next, err = licenses.Page(tx, filter, order, after, limit)
+			if found, next, err = licenses.Page(tx, filter, order, after, limit); errors.Is(err, licenses.ErrPlace) {
+				return foreignCursor()
+			}
 			return err
 		})
 		if err != nil {

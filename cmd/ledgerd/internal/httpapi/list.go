@@ -264,9 +264,13 @@ func openCursor(r *request, cursor string) (string, error) {
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
 	own := scope(r)
 	if err != nil || len(b) <= len(own) || !bytes.Equal(b[:len(own)], own) {
-		p := invalid("query.cursor", "this is no cursor of this list with this filter")
-		p.Hint = "begin without a cursor"
-		return "", p
+		return "", foreignCursor()
 	}
 	return string(b[len(own):]), nil
+}
+
+func foreignCursor() *api.Problem {
+	p := invalid("query.cursor", "this is no cursor of this list with this filter")
+	p.Hint = "begin without a cursor"
+	return p
 }

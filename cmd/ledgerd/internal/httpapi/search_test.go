@@ -73,11 +73,19 @@ func TestGridSearchL15(t *testing.T) {
 	}
 	h.get("/v1/providers/acme/licenses?sort=price").refused(422, "invalid")
 
+	// A search goes on where it was, until its month is over: what it shows then is another list.
+	first := into[api.LicensePage](h.get("/v1/providers/acme/licenses?month=2026-03&q=pc&limit=1").is(200))
+	onward := "/v1/providers/acme/licenses?month=2026-03&q=pc&limit=1&cursor=" + first.NextCursor
+	if rows := into[api.LicensePage](h.get(onward).is(200)).Licenses; whom(first.Licenses)+" "+whom(rows) != "pc-17 pc-18" {
+		t.Errorf("pages of a search: %s, %s", whom(first.Licenses), whom(rows))
+	}
+
 	// March, after April: what was released then is gone, what was released in March shows so.
 	h.call("POST", licensesURL+id+"/release", nil).is(200)
 	h.moveTo(time.Date(2026, 4, 10, 0, 0, 0, 0, time.UTC))
 	h.allocated("server", "pc-20")
 	h.call("POST", "/v1/providers/acme/licenses/group", map[string]any{"action": "release", "filter": map[string]any{"q": "pc-18"}}).is(200)
+	h.get(onward).refused(422, "invalid")
 	status := func(query string) (list []string) {
 		for _, l := range get(query) {
 			list = append(list, l.Status)
