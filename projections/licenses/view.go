@@ -10,7 +10,12 @@
 //	counts: acme, cglobex, server paid+  -> 1
 //
 // so that a page under any filter merges a few runs of ids, each in order, and
-// costs the same however many licenses there are; counters only read counts.
+// costs the same however many licenses there are; counters only read counts. Those of the provider itself stand under the
+// company "". The same runs, one group of cells or companies after the other, and the index of assignees give every other order but that by the
+// end, in both directions (sort.go): an index of ends would be written anew with every renewal. What is not in force any more is also
+// counted by its last month, for the counters of the running one.
+//
+//	counts: acme, m2026-03cglobex, server released-  -> 1
 //
 // What is typed into the grid's search box finds licenses by the beginnings of words (search.go): every license stands under the words of
 // whom it serves, with enough of it to judge it there, and types and companies lead to runs of the grid. A search starts with the word
