@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,26 +255,27 @@ type start struct {
 	words []int
 }
 
-// start picks the term that has the fewest candidates, and says how many; if there are more than most, most + 1. Among those the
-// first is as good as any.
+// start picks the term that has the fewest candidates, and says how many; if there are more than most, most + 1. Among those it takes
+// the one with the fewest in runs of the grid, where each has to be read.
 func (s *search) start(tx *bbolt.Tx, most uint64) (best start, least uint64) {
-	least = most + 1
+	least, leastListed := most+1, uint64(math.MaxUint64)
 	for i, alternatives := range s.terms {
-		candidate, total := start{term: i}, uint64(0)
+		candidate, total, totalListed := start{term: i}, uint64(0), uint64(0)
 		for _, all := range alternatives {
-			word, fewest := 0, least
+			word, fewest, fewestListed := 0, uint64(math.MaxUint64), uint64(math.MaxUint64)
 			for j := range all {
-				if listed := s.listed(tx, &all[j]); listed < fewest {
-					if n := s.cost(tx, &all[j], listed, fewest-1); n < fewest {
-						word, fewest = j, n
-					}
+				listed := s.listed(tx, &all[j])
+				n := min(s.cost(tx, &all[j], listed, min(fewest, least)), most+1)
+				if n < fewest || n == fewest && listed < fewestListed {
+					word, fewest, fewestListed = j, n, listed
 				}
 			}
 			candidate.words = append(candidate.words, word)
-			total += fewest
+			total, totalListed = total+fewest, totalListed+fewestListed
 		}
-		if i == 0 || total < least {
-			best, least = candidate, min(total, least)
+		total = min(total, most+1)
+		if total < least || total == least && totalListed < leastListed {
+			best, least, leastListed = candidate, total, totalListed
 		}
 	}
 	return best, least
