@@ -233,11 +233,14 @@ var (
 	}
 )
 
-// trafficSteps are what can happen, and how often.
-var trafficSteps = []struct {
+// trafficStep is something that can happen, and how often.
+type trafficStep struct {
 	weight int
 	do     func(*Traffic, string)
-}{
+}
+
+// trafficSteps are what can happen.
+var trafficSteps = []trafficStep{
 	{2, (*Traffic).setProvider},
 	{3, (*Traffic).setPayment},
 	{6, (*Traffic).setCompany},
@@ -250,27 +253,33 @@ var trafficSteps = []struct {
 	{4, (*Traffic).issue},
 	{2, (*Traffic).repeat},
 	{1, (*Traffic).moveClock},
+	{26, func(t *Traffic, p string) { t.oneOf(keySteps, p) }},
 }
 
 // Step lets some time pass and hands in a command, which may change nothing.
 func (t *Traffic) Step() {
 	t.wait()
-	total := 0
-	for _, s := range trafficSteps {
-		total += s.weight
-	}
-	at := t.rand.IntN(total)
-	for _, s := range trafficSteps {
-		if at -= s.weight; at < 0 {
-			s.do(t, pick(t, trafficProviders))
-			break
-		}
-	}
+	t.oneOf(trafficSteps, pick(t, trafficProviders))
 	for ; t.seen < len(t.Entries); t.seen++ {
 		for _, ev := range t.Entries[t.seen].Events {
 			if closed, ok := ev.Data.(*events.MonthClosed); ok {
 				t.pending = append(t.pending, pending{t.seen, closed.Month})
 			}
+		}
+	}
+}
+
+// oneOf lets one of some things happen to a provider.
+func (t *Traffic) oneOf(steps []trafficStep, provider string) {
+	total := 0
+	for _, s := range steps {
+		total += s.weight
+	}
+	at := t.rand.IntN(total)
+	for _, s := range steps {
+		if at -= s.weight; at < 0 {
+			s.do(t, provider)
+			return
 		}
 	}
 }

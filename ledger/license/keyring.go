@@ -80,6 +80,13 @@ func ringKey(parts ...string) string { return strings.Join(parts, "\x00") }
 // Key finds an annual key, as it was left by what is recorded; [KeyAt] says how it stands at a time.
 func (s *State) Key(id string) (*events.Key, bool) { return s.ring.keys.Get(id) }
 
+// Keys yields all keys in the order of their ids.
+func (s *State) Keys() iter.Seq[*events.Key] {
+	return func(yield func(*events.Key) bool) {
+		s.ring.keys.Scan(func(_ string, k *events.Key) bool { return yield(k) })
+	}
+}
+
 // Seats yields the seats of a key that users have, in the order of their pseudonyms.
 func (s *State) Seats(key string) iter.Seq[Seat] {
 	return func(yield func(Seat) bool) {
