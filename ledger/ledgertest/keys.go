@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"licenseledger/events"
@@ -42,7 +43,7 @@ func (t *Traffic) key(p string) string {
 func (t *Traffic) orderKey(p string) {
 	c := license.OrderKey{
 		Type: pick(t, []string{"backup-user", "backup-user", "backup-user", "server"}), Seats: 1 + t.rand.IntN(8),
-		Salt: fmt.Sprintf("%032x", t.rand.Uint64()), Hash: events.Digest{byte(t.rand.Uint32()), byte(t.rand.Uint32()), byte(t.rand.Uint32())},
+		Salt: fmt.Sprintf("%032x", t.rand.Uint64()), Hash: sha256.Sum256(fmt.Appendf(nil, "secret %d", t.rand.Uint64())),
 	}
 	if t.chance(40) {
 		c.Company = pick(t, trafficCompanies)
@@ -53,7 +54,7 @@ func (t *Traffic) orderKey(p string) {
 func (t *Traffic) activateKey(p string) {
 	c := license.ActivateKey{Key: t.key(p), Instance: pick(t, trafficInstances)}
 	if t.chance(30) {
-		c.Token = events.Digest{0xff, byte(t.rand.Uint32()), byte(t.rand.Uint32()), byte(t.rand.Uint32())}
+		c.Token = sha256.Sum256(fmt.Appendf(nil, "token %d", t.rand.Uint64()))
 	}
 	t.submit(p, c)
 }

@@ -106,6 +106,13 @@ func (s *State) UsedSeats(key string) int {
 // Instance finds an instance.
 func (s *State) Instance(id string) (*Instance, bool) { return s.ring.instances.Get(id) }
 
+// Instances yields all instances in the order of their ids.
+func (s *State) Instances() iter.Seq[*Instance] {
+	return func(yield func(*Instance) bool) {
+		s.ring.instances.Scan(func(_ string, i *Instance) bool { return yield(i) })
+	}
+}
+
 // aboutKeys says whether an event is one that the keyring follows.
 func aboutKeys(d events.Data) bool {
 	switch d := d.(type) {
@@ -143,7 +150,7 @@ func (s *State) applyKeys(e *events.Entry, d events.Data) {
 		r.prepaid.Set(d.Number, &Prepaid{Number: d.Number, Key: d.Key})
 	case *events.PaymentRecorded:
 		if p, ok := r.prepaid.Get(d.Invoice); ok {
-			r.prepaid.Set(d.Invoice, p.after(d, e.Time))
+			r.prepaid.Set(d.Invoice, p.After(d, e.Time))
 		}
 	case *events.KeyActivated:
 		i := r.instance(d.Instance)
@@ -168,8 +175,8 @@ func (s *State) applyKeys(e *events.Entry, d events.Data) {
 	}
 }
 
-// after is the invoice with an outcome of its charge.
-func (p *Prepaid) after(d *events.PaymentRecorded, at time.Time) *Prepaid {
+// After is the invoice with an outcome of its charge.
+func (p *Prepaid) After(d *events.PaymentRecorded, at time.Time) *Prepaid {
 	after := *p
 	after.Outcome = d.Outcome
 	switch {

@@ -23,18 +23,26 @@ var (
 	bucketVersions  = []byte("versions")       // provider, license, month -> events.License after its last change in that month, renewals aside
 	bucketCommands  = []byte("commands")       // provider, time, command -> license.Remembered
 	bucketSpools    = []byte("spools")         // provider, agent, spool -> license.Spool
-	bucketDue       = []byte("due")            // time, provider -> to how many licenses in force something happens then
+	bucketDue       = []byte("due")            // time, provider -> to how many licenses in force, and keys, something happens then
 	bucketMonths    = []byte("months")         // time, provider -> nothing; the end of the open month
 	bucketSweeps    = []byte("sweeps")         // time, provider -> nothing; a payment's outcome touches every license
 	bucketAdmins    = []byte("administrators") // provider, administrator -> events.AdministratorSet
 	bucketTokens    = []byte("tokens")         // provider, token -> Token
 	bucketHashes    = []byte("hashes")         // hash of a token -> provider, token
+	bucketKeys      = []byte("keys")           // provider, key -> Key
+	bucketSecrets   = []byte("secrets")        // hash of a key's secret -> provider, key
+	bucketSeats     = []byte("seats")          // provider, key, seat -> license.Seat
+	bucketJobs      = []byte("jobs")           // provider, key, instance, job -> Job
+	bucketJobUsers  = []byte("job-users")      // provider, key, instance, job -> whom its objects need seats for
+	bucketInstances = []byte("instances")      // provider, instance -> license.Instance
+	bucketPrepaid   = []byte("prepaid")        // provider, number of a prepaid invoice -> license.Prepaid
 )
 
 var buckets = [][]byte{
 	bucketLedger, bucketCatalogs, bucketProviders, bucketCompanies, bucketEndpoints, bucketLicenses, bucketGrid,
 	bucketCounts, bucketAssignees, bucketWords, bucketVersions, bucketCommands, bucketSpools, bucketDue, bucketMonths,
 	bucketSweeps, bucketAdmins, bucketTokens, bucketHashes,
+	bucketKeys, bucketSecrets, bucketSeats, bucketJobs, bucketJobUsers, bucketInstances, bucketPrepaid,
 }
 
 var keySystem = []byte("system")

@@ -95,6 +95,9 @@ func LoadState(tx *bbolt.Tx, provider string) (*license.State, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := loadKeys(tx, provider, &rows); err != nil {
+		return nil, err
+	}
 	return license.FromRows(rows), nil
 }
 

@@ -94,6 +94,19 @@ func same(t *testing.T, want, got *license.State, commands map[string]bool) {
 	if diff := cmp.Diff(slices.Collect(want.Licenses()), slices.Collect(got.Licenses())); diff != "" {
 		t.Fatalf("the licenses (-fold +rows):\n%s", diff)
 	}
+	if diff := cmp.Diff(slices.Collect(want.Keys()), slices.Collect(got.Keys())); diff != "" {
+		t.Fatalf("the keys (-fold +rows):\n%s", diff)
+	}
+	for k := range want.Keys() {
+		if diff := cmp.Diff(slices.Collect(want.Seats(k.ID)), slices.Collect(got.Seats(k.ID))); diff != "" || want.UsedSeats(k.ID) != got.UsedSeats(k.ID) {
+			t.Fatalf("the seats of key %s, %d and %d (-fold +rows):\n%s", k.ID, want.UsedSeats(k.ID), got.UsedSeats(k.ID), diff)
+		}
+	}
+	for i := range want.Instances() {
+		if found, ok := got.Instance(i.ID); !ok || !cmp.Equal(i, found) {
+			t.Fatalf("instance %s is %+v; the fold says %+v", i.ID, found, i)
+		}
+	}
 	if want.Size() != got.Size() || !want.NextDue().Equal(got.NextDue()) {
 		t.Fatalf("size %d, next due %s; the fold says %d, %s", got.Size(), got.NextDue(), want.Size(), want.NextDue())
 	}

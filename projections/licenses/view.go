@@ -57,9 +57,9 @@ func (View) Name() string { return "licenses" }
 // Usage is wanted, for the spools.
 func (View) Usage() bool { return true }
 
-// Format is 4: since 2 the ledger's own state knows the last checkpoint, since 3 there are words and versions, since 4 what belongs to no
-// company or nobody can be listed apart, and what ended is counted by month.
-func (View) Format() int { return 4 }
+// Format is 5: since 2 the ledger's own state knows the last checkpoint, since 3 there are words and versions, since 4 what belongs to no
+// company or nobody can be listed apart, and what ended is counted by month, since 5 there are annual keys.
+func (View) Format() int { return 5 }
 
 // System is the ledger's own state.
 type System struct {
@@ -103,6 +103,7 @@ type provider struct {
 	versions  map[versionKey]*events.License
 	spools    map[spoolKey]*license.Spool
 	commands  []command // in the order of time
+	ring      keyring
 }
 
 type spoolKey struct{ agent, spool string }
@@ -173,7 +174,7 @@ func (b *batch) provider(id string) (*provider, error) {
 	p := &provider{
 		companies: make(map[string]*events.CompanySet), endpoints: make(map[string]*events.EndpointSet),
 		licenses: make(map[string]*events.License), versions: make(map[versionKey]*events.License), spools: make(map[spoolKey]*license.Spool),
-		admins: make(map[string]*events.AdministratorSet), tokens: make(map[string]*Token),
+		admins: make(map[string]*events.AdministratorSet), tokens: make(map[string]*Token), ring: newKeyring(),
 	}
 	_, err := load(b.tx, bucketProviders, []byte(id), &p.account)
 	p.open, p.sweep = p.account.Open, p.account.Sweep
@@ -225,7 +226,7 @@ func (b *batch) applyEvent(entry *events.Entry, p *provider, d events.Data) erro
 	}
 	agent, name, seq, digest, ok := license.SpoolOf(d)
 	if !ok {
-		return nil
+		return b.applyKeys(entry, p, d)
 	}
 	s, ok := p.spools[spoolKey{agent, name}]
 	if !ok {
@@ -303,7 +304,15 @@ func (p *provider) write(w *writer, id string) error {
 		w.put(bucketSpools, w.key(id, s.agent, s.spool), w.cut(func(b []byte) []byte { return appendSpool(b, spool) }))
 	}
 	p.writeCommands(w, id)
-	return p.writeLicenses(w, id)
+	t := &tally{make(map[gridCell]int64), make(map[int64]int64)}
+	if err := p.writeLicenses(w, id, t); err != nil {
+		return err
+	}
+	if err := p.ring.write(w, id, t); err != nil {
+		return err
+	}
+	w.addUp(id, t)
+	return nil
 }
 
 // writeToken keeps a token, or takes away one that is revoked.
@@ -340,8 +349,7 @@ func (p *provider) writeCommands(w *writer, id string) {
 }
 
 // writeLicenses puts licenses in their new state, and moves them in the indexes.
-func (p *provider) writeLicenses(w *writer, id string) error {
-	t := &tally{make(map[gridCell]int64), make(map[int64]int64)}
+func (p *provider) writeLicenses(w *writer, id string, t *tally) error {
 	rows := w.tx.Bucket(bucketLicenses)
 	ix := &indexer{w: w, provider: id, endpoints: p.endpoints}
 	for _, license := range slices.Sorted(maps.Keys(p.licenses)) {
@@ -363,7 +371,6 @@ func (p *provider) writeLicenses(w *writer, id string) error {
 		k := w.cut(func(b []byte) []byte { return append(append(appendKey(b, id, v.license), 0), monthKey(v.month)...) })
 		w.put(bucketVersions, k, w.cut(func(b []byte) []byte { return appendLicense(b, l) }))
 	}
-	w.addUp(id, t)
 	return ix.rename(p.licenses)
 }
 
