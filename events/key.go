@@ -124,6 +124,8 @@ type SeatReleased struct {
 	Seat     string `json:"seat"`
 	User     string `json:"user"`     // a pseudonym
 	Instance string `json:"instance"` // that had it assigned
+	// AssignedAt is since when the user had it.
+	AssignedAt time.Time `json:"assigned_at"`
 }
 
 // InstanceTrialStarted begins the trial of an instance without a key (domain K3).

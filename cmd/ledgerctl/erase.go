@@ -39,7 +39,7 @@ and what leads to them; only the operator may do that.`,
 		},
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&body.Kind, "kind", "", "`KIND` of person: administrator, auditor or domain-user")
+	flags.StringVar(&body.Kind, "kind", "", "`KIND` of person: administrator, auditor, domain-user, or user of a key")
 	flags.StringVar(&body.ID, "id", "", "`ID` of the person, as callers know it")
 	flags.BoolVar(&body.Everyone, "everyone", false, "all people of the provider")
 	changeFlags(cmd, &o)

@@ -14,6 +14,7 @@
 //	views/audit/     the second copy of the stream, as tiles with signed checkpoints; cannot
 //	keys/            what checkpoints are signed with, and its public half; cannot
 //	keys/leases/     what leases are signed with; cannot, and rotates by itself (see internal/leasekeys)
+//	keys/activation.key  what the secrets of annual keys are made with; without it they cannot be shown again
 //	names.db         names of people and the secrets behind their pseudonyms; cannot
 //	operator.token   the operator's token
 //	lock             so that nobody else works on the folder

@@ -95,6 +95,10 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	if err != nil {
 		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
 	}
+	keySecrets, err := auth.OpenKeySecrets(filepath.Join(keysFolder(c.data), "activation.key"))
+	if err != nil {
+		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
+	}
 	reports, err := intake.Start(intake.Config{Conn: d.doors, Ledger: d.sequencer, Logger: logger})
 	if err != nil {
 		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
@@ -102,7 +106,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	clockCtx, stopClock := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopClock()
 	config := httpapi.Config{
-		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices, Notices: d.notices, Clock: d.time, Auth: doors, Names: people, Leases: leases,
+		Submit: d.sequencer, Licenses: d.licenses, Usage: d.usage, Invoices: d.invoices, Notices: d.notices, Clock: d.time, Auth: doors, Names: people, Leases: leases, KeySecrets: keySecrets,
 		Audit: d.audit, AuditReader: audit.NewReader(filepath.Join(c.data, "views"), d.audit), AuditKey: func() (string, error) { return publicKey(c.data) },
 		Logger: logger, Registry: prometheus.NewRegistry(), Ready: d.ready, Stats: d.sequencer.Stats, Intake: reports.Stats,
 	}

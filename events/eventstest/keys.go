@@ -48,7 +48,7 @@ func keySamples() []events.Event {
 		{Effective: owing.SuspendAt, Data: &events.KeySuspended{Key: unpaid}},
 		{Data: &events.KeyConverted{Mailboxes: 40, PublicFolderBytes: 536870913, Key: edit(bare, func(k *events.Key) { k.Seats, k.Converted = 42, true })}},
 		{Data: &events.KeyConverted{Key: edit(active, func(k *events.Key) { k.Converted = true })}},
-		{Data: &events.SeatReleased{Key: named.ID, Seat: events.SeatID(named.ID, ann, late), User: ann, Instance: "srv-1"}},
+		{Data: &events.SeatReleased{Key: named.ID, Seat: events.SeatID(named.ID, ann, late), User: ann, Instance: "srv-1", AssignedAt: late}},
 		{Data: &events.JobStarted{Key: named.ID, Instance: "srv-1", Job: "nightly", Digest: events.Digest{0x9a}}},
 		{Data: &events.JobStarted{
 			Key: named.ID, Instance: "srv-1", Job: "nightly", Digest: events.Digest{0xbc}, Skipped: 1, SeatsMissing: 3,

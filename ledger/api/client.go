@@ -68,11 +68,16 @@ func get[T any](ctx context.Context, c *Client, q Query, path ...string) (T, err
 
 // change sends a change, under a key of our own where the caller has none. A dry run leaves nothing behind and needs none.
 func change[T any](ctx context.Context, c *Client, method string, body any, o ChangeOptions, path ...string) (T, error) {
+	return changeWith[T](ctx, c, method, body, o, o, path...)
+}
+
+// changeWith is change with a query that has more than the options.
+func changeWith[T any](ctx context.Context, c *Client, method string, body any, o ChangeOptions, query any, path ...string) (T, error) {
 	key := o.IdempotencyKey
 	if key == "" && !o.DryRun {
 		key = rand.Text()
 	}
-	return do[T](ctx, c, call{method: method, path: path, query: o, body: body, change: !o.DryRun, key: key})
+	return do[T](ctx, c, call{method: method, path: path, query: query, body: body, change: !o.DryRun, key: key})
 }
 
 // report sends usage, whose numbers make keys needless.

@@ -4,7 +4,7 @@ import "context"
 
 // Erasure asks to forget a person of a provider, or everybody of it.
 type Erasure struct {
-	Kind     string `json:"kind,omitempty" enum:"administrator,auditor,domain-user" doc:"what the person is; absent: everybody"`
+	Kind     string `json:"kind,omitempty" enum:"administrator,auditor,domain-user,user" doc:"what the person is; absent: everybody"`
 	ID       string `json:"id,omitempty" maxLength:"256" example:"ann" doc:"as callers know the person"`
 	Everyone bool   `json:"everyone,omitempty" doc:"all people of the provider and the secret behind their pseudonyms, for a provider that is gone; only the operator may"`
 }

@@ -311,7 +311,7 @@ func (c ReleaseSeat) decide(d *decider) error {
 		return &Refusal{Code: ReleaseLocked, Until: until, Message: fmt.Sprintf(
 			"the seat was assigned at %s and can be released from %s on", events.FormatTime(seat.AssignedAt), events.FormatTime(until))}
 	}
-	d.emit(&events.SeatReleased{Key: k.ID, Seat: seat.ID(), User: seat.User, Instance: seat.Instance})
+	d.emit(&events.SeatReleased{Key: k.ID, Seat: seat.ID(), User: seat.User, Instance: seat.Instance, AssignedAt: seat.AssignedAt})
 	return nil
 }
 

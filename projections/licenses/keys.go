@@ -353,6 +353,16 @@ func Seats(tx *bbolt.Tx, provider, id, after string, limit int) (rows []license.
 	return rows, err
 }
 
+// LoadSeat reads a seat of a key by its id.
+func LoadSeat(tx *bbolt.Tx, provider, id, seat string) (s license.Seat, ok bool, err error) {
+	row := get(tx, bucketSeats, []byte(key(provider, id, seat)))
+	if row == nil {
+		return s, false, nil
+	}
+	s, err = readSeat(id, row)
+	return s, err == nil, err
+}
+
 // LoadInstance reads an instance.
 func LoadInstance(tx *bbolt.Tx, provider, id string) (i license.Instance, ok bool, err error) {
 	ok, err = load(tx, bucketInstances, []byte(key(provider, id)), &i)

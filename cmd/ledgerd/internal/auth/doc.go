@@ -22,6 +22,9 @@
 // revoked is refused from the moment on at which that view has seen it, as are permissions that were taken away; whoever
 // answers such a change waits for the view first.
 //
+// The secrets of annual keys look alike, with the prefix ledger_ak_, and open one door: that of activation. They are made again
+// whenever they are shown ([KeySecrets]).
+//
 // # Permissions (domain L14)
 //
 //	operator       everything

@@ -34,8 +34,13 @@ func NewToken() (plain string, hash [32]byte) {
 func newToken(prefix string) string {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails: it ends the process instead
-	token := prefix + base32Lower.EncodeToString(secret[:])
-	return token + checksum(token)
+	return spell(prefix, secret)
+}
+
+// spell writes a secret as people and scanners recognise it.
+func spell(prefix string, secret [32]byte) string {
+	text := prefix + base32Lower.EncodeToString(secret[:])
+	return text + checksum(text)
 }
 
 func checksum(s string) string {
@@ -57,12 +62,8 @@ func operatorToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the operator's token: %w", err)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
+	if err := checkMode(path); err != nil {
 		return "", fmt.Errorf("read the operator's token: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s can be read by other users (mode %04o): make it 0600, or remove it to have a new token made", path, info.Mode().Perm())
 	}
 	token := strings.TrimSuffix(string(b), "\n")
 	if !wellFormed(token, operatorPrefix) {
@@ -71,15 +72,32 @@ func operatorToken(path string) (string, error) {
 	return token, nil
 }
 
-// makeOperatorToken lets the file appear whole and on disk, or not at all.
 func makeOperatorToken(path string) (string, error) {
-	token, unfinished := newToken(operatorPrefix), path+".new"
+	token := newToken(operatorPrefix)
+	if err := makeFile(path, token+"\n"); err != nil {
+		return "", fmt.Errorf("make the operator's token: %w", err)
+	}
+	return token, nil
+}
+
+// checkMode refuses a file that others can read.
+func checkMode(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("%s can be read by other users (mode %04o): make it 0600, or remove it to have a new one made", path, info.Mode().Perm())
+	}
+	return err
+}
+
+// makeFile lets a file appear whole and on disk, or not at all.
+func makeFile(path, text string) error {
+	unfinished := path + ".new"
 	err := os.Remove(unfinished) // of a start that was cut off
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	if err == nil {
-		err = writeFile(unfinished, token+"\n")
+		err = writeFile(unfinished, text)
 	}
 	if err == nil {
 		err = os.Rename(unfinished, path)
@@ -87,10 +105,7 @@ func makeOperatorToken(path string) (string, error) {
 	if err == nil {
 		err = syncFolder(filepath.Dir(path))
 	}
-	if err != nil {
-		return "", fmt.Errorf("make the operator's token: %w", err)
-	}
-	return token, nil
+	return err
 }
 
 func writeFile(path, text string) error {

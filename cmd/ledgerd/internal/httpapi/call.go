@@ -29,6 +29,8 @@ type call struct {
 	allow []string
 	// anyone says that any token will do, or that the call looks at permissions itself.
 	anyone bool
+	// open says that no token is asked for: the call has a credential of its own.
+	open bool
 	// codes are refusals beside those of every call.
 	codes []api.Code
 	// unanswered are parameters of the contract that nothing answers so far. They are refused, and the document has them not.
@@ -126,8 +128,11 @@ func (s *server) operation(c call) huma.Operation {
 		MaxBodyBytes: -1, BodyReadTimeout: -1,
 		SkipValidateBody: c.raw,
 	}
+	if c.open {
+		op.Security = nil
+	}
 	codes := []api.Code{api.CodeInvalid, api.CodeUnauthenticated, api.CodeUnavailable, api.CodeInternal}
-	if !c.anyone {
+	if !c.anyone && !c.open {
 		codes = append(codes, api.CodePermissionDenied)
 	}
 	if strings.Contains(c.path, "{") {

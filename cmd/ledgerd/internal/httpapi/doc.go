@@ -31,9 +31,9 @@
 // sorted by name, no spaces, numbers as they were written. So neither white space nor order makes another request.
 //
 // The answer to a change is made from the receipt's events alone, at the receipt's time, so a repeated command gets the
-// answer that the first one got. Three things are of their own moment: names of people, which may have been erased; the
-// status: 201 says that this request made something, so a repeated PUT answers 200; and, in the lines of an adjustment, what
-// readings that have come late since then do to the minimum.
+// answer that the first one got. Some things are of their own moment: names of people, which may have been erased; the
+// status: 201 says that this request made something, so a repeated PUT answers 200; how many seats of a key have a user, and
+// which jobs need one for somebody; and, in the lines of an adjustment, what readings that have come late since then do to the minimum.
 //
 // A dry run says what it would cost or save: how the usage lines of the running month's statement would change by its
 // last day, at this month's prices, free units, full months and peaks included (see preview.go). A license that serves

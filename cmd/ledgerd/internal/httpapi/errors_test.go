@@ -49,6 +49,11 @@ func TestEveryCode(t *testing.T) {
 	}
 	buy := map[string]any{"license_type": "server", "quantity": 1}
 	const licenses = "/v1/providers/acme/licenses"
+	backup := map[string]any{"instance": "srv-1", "job": "nightly", "kind": "backup", "objects": []any{mailbox("ann"), mailbox("bob")}}
+	seated, unpaid := h.activated(2, "srv-1").ID, h.activated(2, "srv-1")
+	h.call("POST", keysURL+seated+"/jobs", backup).is(200)
+	h.call("POST", "/v1/providers/acme/payments", map[string]any{"invoice": "P-000002", "outcome": "failed"}).is(200)
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-03-09T00:00:00Z"}).is(200)
 	rows := []struct {
 		code   api.Code
 		status int
@@ -97,6 +102,15 @@ func TestEveryCode(t *testing.T) {
 		{code: "pool_empty", status: 409, method: "POST", path: licenses + "/allocate", body: map[string]any{
 			"license_type": "desktop", "company": "initech", "assignee": map[string]any{"kind": "endpoint", "id": "pc-4"}}},
 		{code: "type_closed", status: 409, method: "POST", path: licenses, body: map[string]any{"license_type": "onboarding", "quantity": 1}},
+		{code: "release_locked", status: 409, method: "POST", path: keysURL + seated + "/seats/ann/release", check: func(t *testing.T, _ answer, p api.Problem) {
+			if !p.Until.Equal(time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)) {
+				t.Errorf("until %s", p.Until)
+			}
+		}},
+		{code: "seats_short", status: 409, method: "POST", path: keysURL + seated + "/convert", body: map[string]any{"mailboxes": 2, "seats": 1}},
+		{code: "key_suspended", status: 409, method: "POST", path: keysURL + unpaid.ID + "/jobs", body: backup},
+		{code: "key_not_activated", status: 409, method: "POST", path: keysURL + seated + "/jobs", body: map[string]any{"instance": "srv-2", "job": "j", "kind": "restore"}},
+		{code: "key_not_activated", status: 409, method: "GET", path: keysURL + seated + "/lease?instance=srv-2"},
 		{code: "idempotency_mismatch", status: 422, before: func() {
 			h.call("POST", licenses, buy, key("again")).is(201)
 		}, method: "POST", path: licenses, body: map[string]any{"license_type": "server", "quantity": 2}, with: []with{key("again")}},
@@ -106,6 +120,9 @@ func TestEveryCode(t *testing.T) {
 				t.Errorf("position %v", p.Position)
 			}
 		}},
+		{code: "key_expired", status: 409, before: func() {
+			h.call("PUT", "/v1/clock", map[string]any{"now": "2027-03-02T00:00:00Z"}).is(200)
+		}, method: "POST", path: keysURL + seated + "/jobs", body: backup},
 		{code: "overloaded", status: 503, before: answering(ledger.ErrOverloaded), method: "POST", path: licenses, body: buy, check: saysWhen},
 		{code: "unavailable", status: 503, before: answering(fmt.Errorf("%w: disk /dev/sda1", ledger.ErrUnavailable)), method: "POST", path: licenses, body: buy, check: saysWhen},
 		{code: "outcome_unknown", status: 503, before: answering(fmt.Errorf("%w: %w", ledger.ErrOutcomeUnknown, context.DeadlineExceeded)), method: "POST", path: licenses, body: buy, check: saysWhen},
@@ -140,8 +157,7 @@ func TestEveryCode(t *testing.T) {
 	}
 	for _, code := range api.Codes() {
 		later := map[api.Code]bool{
-			api.CodeNotAssigned: true, api.CodeReleaseLocked: true, // unassign; seats
-			api.CodeKeyExpired: true, api.CodeKeySuspended: true, api.CodeKeyNotActivated: true, api.CodeSeatsShort: true, // keys
+			api.CodeNotAssigned: true, // unassign
 		}
 		if !seen[code] && !later[code] {
 			t.Errorf("nothing here causes %s", code)

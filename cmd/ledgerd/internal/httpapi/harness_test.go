@@ -191,8 +191,11 @@ func newHouse(t testing.TB, adjust ...func(*httpapi.Config)) *house {
 
 	leases, err := leasekeys.Open(filepath.Join(dir, "keys"), lease.DefaultOffline, start)
 	must(err)
+	keySecrets, err := auth.OpenKeySecrets(filepath.Join(dir, "activation.key"))
+	must(err)
 	c := httpapi.Config{
-		Submit: h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Notices: h.stores[4], Clock: h.clock,
+		KeySecrets: keySecrets,
+		Submit:     h.submit, Licenses: h.stores[0], Usage: h.stores[1], Invoices: h.stores[2], Notices: h.stores[4], Clock: h.clock,
 		Audit: h.stores[3], AuditReader: audit.NewReader(dir, h.stores[3]), AuditKey: func() (string, error) {
 			k, err := checkpointKey(proof.Origin(ledgerID))
 			return k.Public(), err

@@ -53,6 +53,8 @@ type Config struct {
 	Names    *names.Store
 	Leases   *leasekeys.Keys
 
+	KeySecrets *auth.KeySecrets // of annual keys
+
 	AuditReader *audit.Reader          // of the store Audit
 	AuditKey    func() (string, error) // the public key of checkpoints
 
@@ -78,7 +80,7 @@ func (c *Config) check() error {
 	}{
 		{"Submit", c.Submit == nil}, {"Licenses", c.Licenses == nil}, {"Usage", c.Usage == nil}, {"Invoices", c.Invoices == nil},
 		{"Notices", c.Notices == nil}, {"Audit", c.Audit == nil}, {"AuditReader", c.AuditReader == nil}, {"AuditKey", c.AuditKey == nil}, {"Clock", c.Clock == nil}, {"Auth", c.Auth == nil}, {"Names", c.Names == nil},
-		{"Leases", c.Leases == nil},
+		{"Leases", c.Leases == nil}, {"KeySecrets", c.KeySecrets == nil},
 	} {
 		if needed.missing {
 			return errors.New("httpapi: the configuration has no " + needed.name)
@@ -139,7 +141,7 @@ func New(c Config) (http.Handler, error) {
 	s.api = humago.New(s.mux, s.document())
 	for _, family := range []func(){
 		s.providers, s.companies, s.administrators, s.erasures, s.tokens, s.payments, s.endpoints, s.endpointChanges, s.leases,
-		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups,
+		s.grid, s.licenseChanges, s.licenseManagement, s.licenseGroups, s.keys, s.jobs, s.seats, s.instances,
 		s.usage, s.history, s.invoices, s.adjustments, s.nextPayments, s.explanations, s.estimates, s.catalog, s.clock, s.notices, s.changes, s.audit, s.outside,
 	} {
 		family()

@@ -65,14 +65,31 @@ var permitted = []struct{ call, body, needs string }{
 	{"GET /providers/acme/licenses/LICENSE/explain", "", auth.ManageLicenses},
 	{"POST /providers/acme/what-if", `{"catalog":{"effective":"2026-02","types":[]},"from":"2026-01","to":"2026-02"}`, auth.ManageLicenses},
 	{"POST /providers/acme/erasures", `{"kind":"auditor","id":"eve"}`, auth.Administer},
+	{"POST /providers/acme/keys", `{"license_type":"backup-user","seats":1}`, auth.BuyLicenses},
+	{"GET /providers/acme/keys", "", auth.ManageLicenses + " or " + auth.ActivateKeys},
+	{"GET /providers/acme/keys/KEY", "", auth.ManageLicenses + " or " + auth.ActivateKeys + " or instance:srv-1"},
+	{"POST /providers/acme/keys/KEY/activate", `{"instance":"srv-1"}`, auth.ActivateKeys + " or instance:srv-1"},
+	{"POST /providers/acme/keys/KEY/activate", `{"instance":"srv-2"}`, auth.ActivateKeys + " or nobody"},   // an instance speaks for itself
+	{"POST /providers/acme/keys/OTHER/activate", `{"instance":"srv-1"}`, auth.ActivateKeys + " or nobody"}, // which nobody pasted there
+	{"POST /providers/acme/keys/KEY/add-seats", `{"seats":1}`, auth.BuyLicenses},
+	{"POST /providers/acme/keys/KEY/renew", `{"seats":1}`, auth.BuyLicenses},
+	{"POST /providers/acme/keys/KEY/convert", `{"mailboxes":1}`, auth.BuyLicenses},
+	{"POST /providers/acme/keys/KEY/jobs", `{"instance":"srv-1","job":"nightly","kind":"backup"}`, "instance:srv-1 or " + auth.ActivateKeys},
+	{"DELETE /providers/acme/keys/KEY/jobs/nightly?instance=srv-1", "", "instance:srv-1 or " + auth.ActivateKeys},
+	{"GET /providers/acme/keys/KEY/seats", "", auth.ManageLicenses + " or " + auth.ActivateKeys + " or instance:srv-1"},
+	{"GET /providers/acme/keys/OTHER/seats", "", auth.ManageLicenses + " or " + auth.ActivateKeys},
+	{"POST /providers/acme/keys/KEY/seats/ann/release", "", auth.ManageLicenses + " or instance:srv-1"},
+	{"GET /providers/acme/keys/KEY/lease?instance=srv-1", "", auth.ManageLicenses + " or " + auth.ActivateKeys + " or instance:srv-1"},
+	{"GET /providers/acme/instances/srv-1/lease", "", "instance:srv-1 or " + auth.ManageLicenses + " or " + auth.ActivateKeys},
+	{"POST /providers/acme/instances", `{"instance":"srv-1"}`, auth.ActivateKeys + " or instance:srv-1"},
 	{"GET /catalog", "", ""},
 	{"PUT /catalog", `{"effective":"2026-05","types":[{"id":"server","unit":"endpoint","term":"monthly","prices":{"USD":"6.99"}}]}`, auth.Operate},
 	{"GET /clock", "", ""},
 	{"PUT /clock", `{"now":"2026-02-10T09:00:00Z"}`, auth.Operate},
 }
 
-// public are the calls that take no token: what they tell says nothing of the entries.
-var public = []string{"GET /audit/checkpoint", "GET /audit/key", "GET /audit/tile/{tile}"}
+// public are the calls that take no token: what they tell says nothing of the entries, or they have a credential of their own.
+var public = []string{"POST /activate", "GET /audit/checkpoint", "GET /audit/key", "GET /audit/tile/{tile}"}
 
 // L14: every call against everybody. A refusal names what is missing, another provider's things are not found, and nothing is left behind.
 func TestPermissionsL14(t *testing.T) {
@@ -84,7 +101,8 @@ func TestPermissionsL14(t *testing.T) {
 	h.allocated("server", "pc-2")
 	h.call("POST", licensesURL+gone+"/release", nil).is(200)
 	h.call("POST", "/v1/providers/acme/licenses", map[string]any{"license_type": "desktop", "quantity": 1}).is(201)
-	fill := strings.NewReplacer("LICENSE", held, "GONE", gone)
+	mine, other := h.activated(2, "srv-1").ID, h.ordered(1).ID
+	fill := strings.NewReplacer("LICENSE", held, "GONE", gone, "KEY", mine, "OTHER", other)
 
 	administrator := func(permissions ...string) auth.Principal {
 		return auth.Principal{Kind: auth.KindAdministrator, Provider: "acme", ID: "a", Permissions: permissions}
@@ -111,7 +129,7 @@ func TestPermissionsL14(t *testing.T) {
 		url := "/v1" + path
 		reads := method == "GET" || strings.HasSuffix(path, "/estimate") || strings.HasSuffix(path, "/what-if")
 		if !reads {
-			url += "?dry_run=true"
+			url += map[bool]string{false: "?", true: "&"}[strings.Contains(url, "?")] + "dry_run=true"
 		}
 		var body any
 		if row.body != "" {
@@ -161,7 +179,7 @@ func shape(call string) string {
 		switch {
 		case i == 0:
 		case slices.Contains([]string{
-			"acme", "globex", "ann", "pc-1", "LICENSE", "GONE", "S-000001", "01KGC6WBM06X3GHZZQE6EXB5WY",
+			"acme", "globex", "ann", "pc-1", "LICENSE", "GONE", "S-000001", "01KGC6WBM06X3GHZZQE6EXB5WY", "KEY", "OTHER", "nightly", "srv-1",
 		}, part), strings.HasPrefix(part, "{"):
 			parts[i] = "*"
 		}

@@ -171,6 +171,31 @@ func (s *Store) Alias(provider, kind, id string) (pseudonym string, ok bool) {
 	return pseudonym, ok
 }
 
+// Aliases is what stands for people of a provider in the log, or would: nothing is kept. kept says that the way back of all of them is
+// on disk, with the names that are given; ok is false where nobody of the provider has a pseudonym yet.
+func (s *Store) Aliases(provider string, people []Person) (pseudonyms []string, kept, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_ = s.db.View(func(tx *bbolt.Tx) error { // fails only when the store is closed
+		secret := tx.Bucket(secretsBucket).Get([]byte(provider))
+		if secret == nil {
+			return nil
+		}
+		bucket := tx.Bucket(peopleBucket).Bucket([]byte(provider))
+		pseudonyms, kept, ok = make([]string, len(people)), bucket != nil, true
+		for i, p := range people {
+			key := alias(secret, p)
+			pseudonyms[i] = hex.EncodeToString(key)
+			if kept {
+				there, known := row(bucket, key)
+				kept = known && (p.Name == "" || p.Name == there.Name)
+			}
+		}
+		return nil
+	})
+	return pseudonyms, kept, ok
+}
+
 // SetName changes a person's name for display; empty removes it. It is on disk when SetName returns.
 func (s *Store) SetName(provider, kind, id, name string) error {
 	_, err := s.keep(provider, []Person{{Kind: kind, ID: id, Name: name}}, true)
