@@ -449,7 +449,7 @@ func copyFolder(t testing.TB, from string) string {
 	to := filepath.Join(t.TempDir(), "copy")
 	err := os.CopyFS(to, os.DirFS(from))
 	leases := must(filepath.Glob(filepath.Join(to, "keys", "leases", "*")))(t)
-	for _, secret := range append(leases, filepath.Join(to, "operator.token"), filepath.Join(to, "keys", checkpointKey)) {
+	for _, secret := range append(leases, filepath.Join(to, "operator.token"), filepath.Join(to, "keys", checkpointKey), filepath.Join(to, "keys", activationKey)) {
 		if err == nil {
 			err = os.Chmod(secret, 0o600) // a copy has other modes
 		}

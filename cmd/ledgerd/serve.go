@@ -95,7 +95,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	if err != nil {
 		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
 	}
-	keySecrets, err := auth.OpenKeySecrets(filepath.Join(keysFolder(c.data), "activation.key"))
+	keySecrets, err := auth.OpenKeySecrets(filepath.Join(keysFolder(c.data), activationKey))
 	if err != nil {
 		return errors.Join(err, d.stop(context.WithoutCancel(ctx)))
 	}

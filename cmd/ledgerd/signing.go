@@ -16,10 +16,12 @@ import (
 	"licenseledger/projections/audit"
 )
 
-// Files of the folder of keys: the one that signs checkpoints, which is secret, and its public half, which everybody may have.
+// Files of the folder of keys: the one that signs checkpoints, which is secret, and its public half, which everybody may have; and
+// what the secrets of annual keys are made with (see internal/auth).
 const (
 	checkpointKey    = "checkpoint.key"
 	checkpointPublic = "checkpoint.pub"
+	activationKey    = "activation.key"
 )
 
 func keysFolder(data string) string { return filepath.Join(data, "keys") }
