@@ -58,7 +58,8 @@ type Invoice struct {
 	Number            string    `json:"number" example:"S-000001"`
 	Kind              string    `json:"kind" enum:"statement,prepaid"`
 	Month             string    `json:"month,omitempty" example:"2026-03" doc:"of a statement"`
-	Period            Period    `json:"period"`
+	Key               string    `json:"key,omitempty" doc:"of a prepaid invoice: the key's id"`
+	Period            Period    `json:"period" doc:"of a key's order, a year from its day: the term begins with the first activation"`
 	IssuedAt          time.Time `json:"issued_at,omitzero" doc:"absent from a draft"`
 	Currency          string    `json:"currency" example:"USD"`
 	Lines             []Line    `json:"lines"`

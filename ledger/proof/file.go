@@ -181,7 +181,7 @@ func readEntry(line string) (entry, error) {
 	return e, nil
 }
 
-// issued is the event that makes a statement final, closed the one that cuts its month.
+// issued is the event that makes a statement final, or issues a prepaid invoice; closed the one that cuts a statement's month.
 type issued struct {
 	Number   string `json:"number"`
 	Month    string `json:"month"`
@@ -189,6 +189,7 @@ type issued struct {
 	Catalog  uint64 `json:"catalog"`
 	Currency string `json:"currency"`
 	Total    string `json:"total"`
+	Amount   string `json:"amount"` // of a prepaid invoice, in the place of the total
 	Digest   string `json:"digest"`
 }
 
@@ -212,6 +213,11 @@ func event[T any](e *entry, good func(T) bool, kinds ...string) (found T, ok boo
 // check compares the invoice with the proved entries.
 func (v *Invoice) check(entries []entry) (*CheckedInvoice, error) {
 	statement, ok := event(&entries[0], func(i issued) bool { return i.Number == v.Number }, "statement.issued.v1")
+	prepaid := false
+	if !ok { // that of a key rests on no month: its line is all in its event
+		statement, prepaid = event(&entries[0], func(i issued) bool { return i.Number == v.Number }, "prepaid.issued.v1")
+		statement.Total, ok = statement.Amount, prepaid
+	}
 	if !ok || entries[0].Provider != v.Provider {
 		return nil, fmt.Errorf("%w: entry %d does not issue it", ErrProof, entries[0].Number)
 	}
@@ -224,7 +230,7 @@ func (v *Invoice) check(entries []entry) (*CheckedInvoice, error) {
 		return &entry{}
 	}
 	cut := named(statement.Cut)
-	if _, ok := event(cut, func(c closed) bool { return c.Month == statement.Month }, "month.closed.v1"); !ok || cut.Provider != v.Provider {
+	if _, ok := event(cut, func(c closed) bool { return c.Month == statement.Month }, "month.closed.v1"); !prepaid && (!ok || cut.Provider != v.Provider) {
 		return nil, fmt.Errorf("%w: entry %d, which ends its month, is not with it", ErrProof, statement.Cut)
 	}
 	catalog := named(statement.Catalog)

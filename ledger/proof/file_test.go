@@ -19,12 +19,17 @@ var invoiceLines = []string{
 	`{"id":"0b","kind":"minimum","company":"","unit_price":"20.00","month":"2026-03","amount":"2.00"}`,
 }
 
+// prepaidLine is that of a prepaid invoice, which entry 310 issues.
+const prepaidLine = `{"id":"0c","kind":"prepaid","company":"","unit_price":"21.60","month":"2026-04","amount":"109.48"}`
+
 func ledgerWithInvoice() []string {
 	list := lines(400)
 	digest := sha256.Sum256([]byte(strings.Join(invoiceLines, "\n") + "\n"))
 	event := func(n int, provider, kind, data string) {
 		list[n] = fmt.Sprintf(`{"entry":%d,"time":"2026-04-01T00:00:00.000Z",%s"events":[{"kind":%q,"data":%s}]}`, n, provider, kind, data)
 	}
+	prepaid := sha256.Sum256([]byte(prepaidLine + "\n"))
+	event(310, `"provider":"acme",`, "prepaid.issued.v1", fmt.Sprintf(`{"number":"P-000001","key":"x","catalog":0,"currency":"USD","amount":"109.48","digest":"%x"}`, prepaid))
 	event(0, ``, "ledger.opened.v1", `{"ledger":"x"}`)
 	event(300, `"provider":"acme",`, "month.closed.v1", `{"month":"2026-03"}`)
 	event(301, `"provider":"acme",`, "statement.issued.v1",
@@ -41,6 +46,34 @@ func prove(t *testing.T, k proof.Key, list []string, numbers ...uint64) *proof.F
 		t.Fatal(err)
 	}
 	return f
+}
+
+// A prepaid invoice is proved by its event and the catalog; a changed line, amount or number is not.
+func TestProofOfAPrepaidInvoice(t *testing.T) {
+	k := key(t, 1)
+	list := ledgerWithInvoice()
+	for name, row := range map[string]struct {
+		entries []uint64
+		invoice proof.Invoice
+		good    bool
+	}{
+		"as it is":            {[]uint64{310, 0}, proof.Invoice{Provider: "acme", Number: "P-000001", Lines: []string{prepaidLine}}, true},
+		"another line":        {[]uint64{310, 0}, proof.Invoice{Provider: "acme", Number: "P-000001", Lines: []string{strings.Replace(prepaidLine, "109.48", "9.48", 1)}}, false},
+		"another number":      {[]uint64{310, 0}, proof.Invoice{Provider: "acme", Number: "P-000002", Lines: []string{prepaidLine}}, false},
+		"another provider":    {[]uint64{310, 0}, proof.Invoice{Provider: "b", Number: "P-000001", Lines: []string{prepaidLine}}, false},
+		"without its catalog": {[]uint64{310}, proof.Invoice{Provider: "acme", Number: "P-000001", Lines: []string{prepaidLine}}, false},
+		"no lines":            {[]uint64{310, 0}, proof.Invoice{Provider: "acme", Number: "P-000001", Lines: []string{}}, false},
+	} {
+		f := prove(t, k, list, row.entries...)
+		f.Invoice = &row.invoice
+		checked, err := f.Check(k.Verifier())
+		if row.good != (err == nil) || err != nil && !errors.Is(err, proof.ErrProof) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if row.good && (checked.Invoice.Total != "109.48" || checked.Invoice.Month != "" || checked.Invoice.Lines != 1) {
+			t.Errorf("%s: %+v", name, checked.Invoice)
+		}
+	}
 }
 
 func text(t *testing.T, f *proof.File) []byte {

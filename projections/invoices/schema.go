@@ -30,11 +30,15 @@ var (
 	bucketBilled      = []byte("billed")      // provider, month -> the lines that it was last billed with, where a later statement adjusted it
 	bucketPayments    = []byte("payments")    // provider, event -> Payment
 	bucketOutcomes    = []byte("outcomes")    // provider, number of an invoice -> the last outcome
+
+	bucketPrepaid        = []byte("prepaid")         // provider, place -> Prepaid
+	bucketPrepaidNumbers = []byte("prepaid-numbers") // provider, number -> place
 )
 
 var buckets = [][]byte{
 	bucketCatalogs, bucketAccounts, bucketOpen, bucketUses, bucketStatements, bucketNumbers, bucketPending,
 	bucketTrials, bucketSwitches, bucketReadings, bucketLate, bucketEarly, bucketCorrections, bucketChanged, bucketBilled, bucketPayments, bucketOutcomes,
+	bucketPrepaid, bucketPrepaidNumbers,
 }
 
 func key(parts ...string) string { return strings.Join(parts, "\x00") }

@@ -49,8 +49,8 @@ func (View) Name() string { return "invoices" }
 // Usage is true.
 func (View) Usage() bool { return true }
 
-// Format is 2: with readings, adjustments and payments.
-func (View) Format() int { return 2 }
+// Format is 3: since 2 there are readings, adjustments and payments, since 3 prepaid invoices.
+func (View) Format() int { return 3 }
 
 // account is what the view knows of a provider.
 type account struct {
@@ -58,6 +58,8 @@ type account struct {
 	Open     events.Month `json:"open"`
 	// Issued counts the statements issued; their numbers follow from it.
 	Issued int `json:"issued,omitempty"`
+	// Prepaid counts the prepaid invoices issued.
+	Prepaid int `json:"prepaid,omitempty"`
 	// Metered says that a company has switched a metered type on, now or before.
 	Metered bool `json:"metered,omitempty"`
 	// Carry is the credit that the last statement left for the next one.
@@ -173,6 +175,8 @@ func (b *batch) Apply(e *events.Entry) error {
 			err = b.correct(p, e, i, d)
 		case *events.PaymentRecorded:
 			err = b.pay(p, e, i, d)
+		case *events.PrepaidIssued:
+			err = b.issuePrepaid(p, e, i, d)
 		default:
 			if l := events.LicenseAfter(d); l != nil {
 				if err = b.follow(p, e, i, l); err == nil && l.Trialed {

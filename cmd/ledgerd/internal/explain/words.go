@@ -76,13 +76,56 @@ func (n Names) words(d events.Data) string {
 		return d.Month.String() + " was closed"
 	case *events.StatementIssued:
 		return fmt.Sprintf("statement %s of %s was issued: %s %s", d.Number, d.Month, d.Total, d.Currency)
+	case *events.PrepaidIssued:
+		return fmt.Sprintf("prepaid invoice %s was issued: %s %s", d.Number, d.Amount, d.Currency)
 	case *events.CompanySet:
 		if len(d.Metered) > 0 {
 			return fmt.Sprintf("company %s is metered for %s", d.Company, strings.Join(d.Metered, ", "))
 		}
 		return "company " + d.Company + " was set"
 	}
+	if text := wordsOfKeys(d); text != "" {
+		return text
+	}
 	return d.Kind()
+}
+
+// wordsOfKeys is words for what is about annual keys; empty for all else.
+func wordsOfKeys(d events.Data) string {
+	switch d := d.(type) {
+	case *events.KeyOrdered:
+		return fmt.Sprintf("a key of %d seats was ordered", d.Key.Seats)
+	case *events.KeyActivated:
+		return "the key was activated on " + d.Instance + ", valid until " + events.LastDateBefore(d.Key.ExpiresAt).String()
+	case *events.KeySeatsAdded:
+		return fmt.Sprintf("%d seats were added, %d in all", d.Added, d.Key.Seats)
+	case *events.KeyRenewed:
+		if d.Key.RenewedFor > 0 {
+			return fmt.Sprintf("a further year with %d seats was bought, from %s on", d.Key.RenewedFor, events.FormatTime(d.Key.ExpiresAt))
+		}
+		return fmt.Sprintf("renewed with %d seats until %s", d.Key.Seats, events.LastDateBefore(d.Key.ExpiresAt))
+	case *events.KeyTermBegan:
+		return fmt.Sprintf("the further year began, with %d seats", d.Key.Seats)
+	case *events.KeyExpired:
+		return "the key expired"
+	case *events.KeyChargeFailed:
+		return fmt.Sprintf("the charge of %s failed: the key is suspended at %s unless that is collected", d.Invoice, events.FormatTime(d.Key.SuspendAt))
+	case *events.KeyChargeCollected:
+		return fmt.Sprintf("the charge of %s was collected after all", d.Invoice)
+	case *events.KeySuspended:
+		return "the key was suspended: an invoice was not collected in time"
+	case *events.KeyConverted:
+		return fmt.Sprintf("converted from %d mailboxes and %d bytes of public folders to %d seats", d.Mailboxes, d.PublicFolderBytes, d.Key.Seats)
+	case *events.JobStarted:
+		return fmt.Sprintf("job %s started on %s", d.Job, d.Instance)
+	case *events.JobRemoved:
+		return fmt.Sprintf("job %s was removed from %s", d.Job, d.Instance)
+	case *events.SeatReleased:
+		return "seat " + d.Seat + " was released"
+	case *events.InstanceTrialStarted:
+		return fmt.Sprintf("the trial of instance %s began, until %s", d.Instance, events.FormatTime(d.EndsAt))
+	}
+	return ""
 }
 
 func pool(l *events.License) string {

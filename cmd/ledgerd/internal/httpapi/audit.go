@@ -326,29 +326,33 @@ func (s *server) proveInvoice(ctx context.Context, in *auditProofIn) (*proof.Fil
 	if _, err := s.exists(ctx, in.Provider, in.After); err != nil {
 		return nil, nil, err
 	}
-	var found invoices.Statement
-	position, err := s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) error {
-		statement, ok, err := invoices.ByNumber(tx, in.Provider, in.Invoice)
-		if err == nil && !ok {
-			err = notFound("provider %q has no invoice %q", in.Provider, in.Invoice)
-		}
-		found = statement
+	var found invoices.Invoice
+	position, err := s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) (err error) {
+		found, err = findInvoice(tx, in.Provider, in.Invoice)
 		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	shown, err := s.see(ctx, s.Audit, found.Entry, nothing)
+	// The entry that issued it, and those that it names.
+	var entries []uint64
+	var lines []catalog.Line
+	if v := found.Prepaid; v != nil {
+		entries, lines = []uint64{v.Entry, v.Catalog}, []catalog.Line{catalog.PrepaidLine(&v.PrepaidIssued)}
+	} else {
+		entries, lines = []uint64{found.Statement.Entry, found.Statement.Cut, found.Statement.Catalog}, found.Statement.Lines
+	}
+	shown, err := s.see(ctx, s.Audit, entries[0], nothing)
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := s.prove(ctx, found.Entry, found.Cut, found.Catalog)
+	file, err := s.prove(ctx, entries...)
 	if err != nil {
 		return nil, nil, err
 	}
 	file.Invoice = &proof.Invoice{Provider: in.Provider, Number: in.Invoice, Lines: []string{}}
-	for i := range found.Lines {
-		line, err := catalog.AppendLine(nil, &found.Lines[i])
+	for i := range lines {
+		line, err := catalog.AppendLine(nil, &lines[i])
 		if err != nil {
 			return nil, nil, err
 		}

@@ -58,6 +58,9 @@ func (s *server) explainInvoice(ctx context.Context, in *explainInvoiceIn) (*rea
 	if err != nil {
 		return nil, err
 	}
+	if license.IsPrepaid(in.Number) {
+		return s.explainPrepaid(ctx, in, book, exists)
+	}
 	statement := explain.Statement{Provider: in.Provider}
 	position, err := s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) (err error) {
 		ok := false
@@ -92,6 +95,35 @@ func (s *server) explainInvoice(ctx context.Context, in *explainInvoiceIn) (*rea
 		err = notFound("invoice %s has no line %.40q", in.Number, in.Line)
 	}
 	return &read[api.Explanation]{lowest(exists, position), explained}, err
+}
+
+// explainPrepaid explains the invoice of a key: all of it stands in one entry.
+func (s *server) explainPrepaid(ctx context.Context, in *explainInvoiceIn, book catalog.Book, exists *uint64) (*read[api.Explanation], error) {
+	var found invoices.Invoice
+	position, err := s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) (err error) {
+		found, err = findInvoice(tx, in.Provider, in.Number)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.wait(ctx, s.Audit, found.Prepaid.Entry); err != nil {
+		return nil, err
+	}
+	line, err := s.AuditReader.Entry(ctx, found.Prepaid.Entry)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := events.DecodeEntry(line)
+	if err != nil {
+		return nil, err
+	}
+	c, _, _ := book.At(events.MonthOf(found.Prepaid.IssuedAt))
+	explained, ok := explain.Prepaid(found.Prepaid, &entry, c.Effective, in.Line)
+	if !ok {
+		return nil, notFound("invoice %s has no line %.40q", in.Number, in.Line)
+	}
+	return &read[api.Explanation]{lowest(exists, position), explained}, nil
 }
 
 // nameOf gives the ids that callers know to those whom licenses serve.

@@ -17,6 +17,7 @@ import (
 	"licenseledger/events"
 	"licenseledger/ledger/api"
 	"licenseledger/ledger/catalog"
+	"licenseledger/ledger/license"
 	"licenseledger/projections/invoices"
 )
 
@@ -25,11 +26,12 @@ func (s *server) invoices() {
 	list(s, listing[invoicesIn, api.Invoice, api.InvoicePage]{
 		call: call{
 			method: "GET", path: path, id: "list-invoices", summary: "The issued invoices", tag: tag,
-			about: "The newest last. A page is shorter than limit where its invoices have very many lines. CSV has no lines.",
+			about: "Statements of months, and the prepaid invoices of annual keys; the newest last. A month selects its statement and what was issued in it. A page " +
+				"may be shorter than limit and still have a next one. CSV has no lines.",
 			allow: []string{auth.ManageLicenses},
 		},
 		options: func(in *invoicesIn) api.PageOptions { return in.PageOptions },
-		order:   "month",
+		order:   "issued_at",
 		open:    s.listInvoices,
 		page: func(rows []api.Invoice, next string) api.InvoicePage {
 			return api.InvoicePage{Invoices: rows, NextCursor: next}
@@ -71,45 +73,55 @@ func (s *server) listInvoices(_ context.Context, in *invoicesIn) (pager[api.Invo
 			return nil, invalid("query.month", "%v", err)
 		}
 	}
-	return func(ctx context.Context, after string, limit int) (page[api.Invoice], error) {
-		var from events.Month
-		if after != "" {
-			var err error
-			if from, err = events.ParseMonth(after); err != nil {
-				return page[api.Invoice]{}, invalid("query.cursor", "this is no cursor of this list")
-			}
-		}
-		if only != 0 {
-			from, limit = max(from, only-1), 1
+	return func(ctx context.Context, after string, limit int) (p page[api.Invoice], err error) {
+		if only != 0 && after == "" {
+			after = invoices.PlaceBefore(only.Start())
 		}
 		exists, err := s.exists(ctx, in.Provider, in.After)
 		if err != nil {
-			return page[api.Invoice]{}, err
+			return p, err
 		}
-		var found []invoices.Statement
+		var found []invoices.Invoice
 		position, err := s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) (err error) {
-			found, err = invoices.Issued(tx, in.Provider, from, limit+1)
+			found, err = invoices.Invoices(tx, in.Provider, after, limit+1)
 			return err
 		})
 		if err != nil {
-			return page[api.Invoice]{}, err
+			return p, err
 		}
-		if only != 0 {
-			p := page[api.Invoice]{position: lowest(exists, position)}
-			if len(found) > 0 && found[0].Month == only {
-				p.rows = []api.Invoice{invoiceRow(&found[0])}
+		p.position = lowest(exists, position)
+		lines := 0
+		for i := range found {
+			row, n := issuedRow(&found[i])
+			if only != 0 && row.IssuedAt.After(only.End()) {
+				return p, nil
 			}
-			return p, nil
-		}
-		var rows []api.Invoice
-		for i, lines := 0, 0; i < len(found); i++ {
-			if lines += len(found[i].Lines); i > 0 && lines > linesPerPage {
-				limit = min(limit, i)
+			if lines += n; i == limit || len(p.rows) > 0 && lines > linesPerPage {
+				p.next = found[i-1].Place
+				return p, nil
 			}
-			rows = append(rows, invoiceRow(&found[i]))
+			if only == 0 || monthOf(&row) == only {
+				p.rows = append(p.rows, row)
+			}
 		}
-		return cut(rows, limit, func(v api.Invoice) string { return v.Month }, lowest(exists, position)), nil
+		return p, nil
 	}, nil
+}
+
+// issuedRow is an invoice of either kind, and how many lines it has.
+func issuedRow(v *invoices.Invoice) (row api.Invoice, lines int) {
+	if v.Prepaid != nil {
+		return prepaidRow(v.Prepaid), 1
+	}
+	return invoiceRow(v.Statement), len(v.Statement.Lines)
+}
+
+// monthOf is the month that an invoice is asked for by: a statement's own, or that in which a prepaid one was issued.
+func monthOf(v *api.Invoice) events.Month {
+	if m, err := events.ParseMonth(v.Month); err == nil {
+		return m
+	}
+	return events.MonthOf(v.IssuedAt)
 }
 
 type invoiceIn struct {
@@ -159,14 +171,29 @@ func (s *server) issued(ctx context.Context, in *invoiceIn) (v api.Invoice, posi
 		return v, nil, err
 	}
 	position, err = s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) error {
-		found, ok, err := invoices.ByNumber(tx, in.Provider, in.Number)
-		if err == nil && !ok {
-			err = notFound("provider %q has no invoice %q", in.Provider, in.Number)
+		found, err := findInvoice(tx, in.Provider, in.Number)
+		if err == nil {
+			v, _ = issuedRow(&found)
 		}
-		v = invoiceRow(&found)
 		return err
 	})
 	return v, lowest(exists, position), err
+}
+
+// findInvoice reads an issued invoice of either kind, which must exist.
+func findInvoice(tx *bbolt.Tx, provider, number string) (v invoices.Invoice, err error) {
+	if license.IsPrepaid(number) {
+		prepaid, ok, err := invoices.PrepaidByNumber(tx, provider, number)
+		if v.Prepaid = &prepaid; err != nil || ok {
+			return v, err
+		}
+	} else {
+		statement, ok, err := invoices.ByNumber(tx, provider, number)
+		if v.Statement = &statement; err != nil || ok {
+			return v, err
+		}
+	}
+	return v, notFound("provider %q has no invoice %q", provider, number)
 }
 
 func (s *server) draft(ctx context.Context, in *draftIn) (v api.Invoice, position *uint64, err error) {
@@ -204,6 +231,20 @@ func invoiceRow(v *invoices.Statement) api.Invoice {
 	for i := range v.Lines {
 		row.Lines[i] = lineRow(&v.Lines[i])
 	}
+	return row
+}
+
+// prepaidRow is a prepaid invoice on the wire. Its one line is no usage: its subtotal is none.
+func prepaidRow(v *invoices.Prepaid) api.Invoice {
+	line := catalog.PrepaidLine(&v.PrepaidIssued)
+	none := catalog.Seats(v.UnitPrice, 0).String()
+	row := api.Invoice{
+		Number: v.Number, Kind: api.InvoicePrepaid, Key: v.Key, Period: api.Period{From: v.From, To: v.To}, IssuedAt: v.IssuedAt, Currency: v.Currency,
+		Lines: []api.Line{lineRow(&line)}, Subtotal: none, MinimumAdjustment: none, Total: v.Amount.String(),
+		Status: cmp.Or(string(v.Outcome), api.InvoicePending), Position: v.Entry,
+	}
+	digest, _ := v.Digest.MarshalText() // never fails
+	row.Digest = string(digest)
 	return row
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/ledger/api"
@@ -475,5 +476,84 @@ func TestLargeJob(t *testing.T) {
 	}
 	if n != 9_000 {
 		t.Errorf("%d seats are listed", n)
+	}
+}
+
+// B8: prepaid invoices beside statements: listed, shown, explained, proved, paid; a failed charge suspends the key, and nothing else (K1).
+func TestPrepaidInvoices(t *testing.T) {
+	h := newHouse(t)
+	h.acme()
+	k := h.activated(50, "srv-1")
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-08-10T08:00:00Z"}).is(200)
+	h.call("POST", keysURL+k.ID+"/add-seats", map[string]any{"seats": 10}).is(200)
+	h.allocated("server", "pc-1")
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-09-01T00:00:00Z"}).is(200)
+	const invoices = "/v1/providers/acme/invoices"
+	numbers := func(query string) (list []string) {
+		for next := query; next != ""; {
+			page := into[api.InvoicePage](h.get(invoices + next).is(200))
+			for _, v := range page.Invoices {
+				list = append(list, v.Number+" "+v.Kind+" "+v.Total)
+			}
+			if next = ""; page.NextCursor != "" {
+				next = query + "&cursor=" + page.NextCursor
+			}
+		}
+		return list
+	}
+	all := []string{"P-000001 prepaid 1080.00", "P-000002 prepaid 109.48", "S-000001 statement 20.00"}
+	for query, want := range map[string][]string{
+		"?limit=50": all, "?limit=1": all, "?limit=2": all, "?month=2026-08&limit=1": all[1:], "?month=2026-02&limit=5": all[:1], "?month=2026-09&limit=5": nil,
+	} {
+		if got := numbers(query); !slices.Equal(got, want) {
+			t.Errorf("%s: %v", query, got)
+		}
+	}
+	v := into[api.Invoice](h.get(invoices + "/P-000002").is(200))
+	line := v.Lines[0]
+	if v.Kind != "prepaid" || v.Key != k.ID || v.Subtotal != "0.00" || v.MinimumAdjustment != "0.00" || v.Total != "109.48" || v.Status != "pending" || v.Month != "" ||
+		len(v.Lines) != 1 || line.Kind != "prepaid" || line.UnitPrice != "21.60" || line.Quantity != "10" || line.BilledDays != 185 || line.Amount != "109.48" ||
+		!v.Period.To.Equal(k.ExpiresAt) || v.Position == 0 {
+		t.Errorf("%+v", v)
+	}
+	if csv := h.get(invoices+"/P-000002", header("Accept", api.MediaCSV)).is(200).body; !strings.Contains(csv, "P-000002,"+line.ID+",prepaid,") {
+		t.Errorf("CSV:\n%s", csv)
+	}
+	x := into[api.Explanation](h.get(invoices + "/P-000002/explain?line=" + line.ID).is(200))
+	if !strings.Contains(x.Text, "10 seats of backup-user at 21.60 USD a year, for 185 of the term's 365 days") || len(x.Parts) != 1 || len(x.Events) != 2 || x.Parts[0].Amount != "109.48" {
+		t.Errorf("%+v", x)
+	}
+	if x := into[api.Explanation](h.get(invoices + "/P-000001/explain").is(200)); len(x.Lines) != 1 || x.Amount != "1080.00" {
+		t.Errorf("%+v", x)
+	}
+	h.get(invoices+"/P-000002/explain?line=none").refused(404, api.CodeNotFound)
+	h.get(invoices+"/P-000003").refused(404, api.CodeNotFound)
+	h.get(invoices+"/P-000003/explain").refused(404, api.CodeNotFound)
+
+	pay := func(outcome string) {
+		t.Helper()
+		h.call("POST", "/v1/providers/acme/payments", map[string]any{"invoice": "P-000002", "outcome": outcome}).is(200)
+	}
+	pay("failed")
+	if got := h.key(k.ID); got.Status != api.KeyActive || !got.SuspendAt.Equal(time.Date(2026, 9, 8, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("failed: %+v", got)
+	}
+	if v := into[api.Invoice](h.get(invoices + "/P-000002")); v.Status != "failed" {
+		t.Errorf("%+v", v)
+	}
+	if m := into[api.PaymentMethod](h.get("/v1/providers/acme/payment-method")); m.Status != "active" {
+		t.Errorf("the payment method is %s", m.Status)
+	}
+	h.call("PUT", "/v1/clock", map[string]any{"now": "2026-09-08T00:00:00Z"}).is(200)
+	if got := h.key(k.ID); got.Status != api.KeySuspended {
+		t.Errorf("a week later: %+v", got)
+	}
+	pay("collected")
+	if got := h.key(k.ID); got.Status != api.KeyActive || !got.SuspendAt.IsZero() {
+		t.Errorf("collected: %+v", got)
+	}
+	proved := h.get("/v1/audit/proof?provider=acme&invoice=P-000002").is(200).body
+	if !strings.Contains(proved, "prepaid.issued.v1") || !strings.Contains(proved, "catalog.published.v1") {
+		t.Errorf("the proof: %s", proved)
 	}
 }
