@@ -26,12 +26,17 @@ type Notice struct {
 	License     string    `json:"license,omitempty" doc:"its id"`
 	LicenseType string    `json:"license_type,omitempty" example:"server"`
 	Assignee    *Assignee `json:"assignee,omitempty" doc:"whom the license serves, or served"`
-	Count       int       `json:"count,omitempty" doc:"of how many licenses it tells, where it is more than one" example:"12"`
+	Count       int       `json:"count,omitempty" doc:"of how many licenses, seats or objects it tells, where it is more than one" example:"12"`
 	Invoice     string    `json:"invoice,omitempty" example:"S-000001"`
 	Month       string    `json:"month,omitempty" doc:"the month that it is about, or from which on it holds" example:"2026-03"`
 	Amount      string    `json:"amount,omitempty" format:"decimal" example:"6.99"`
 	Currency    string    `json:"currency,omitempty" example:"USD"`
 	Until       time.Time `json:"until,omitzero" doc:"when it happens, unless something is done before"`
+	Key         string    `json:"key,omitempty" doc:"id of an annual key"`
+	Instance    string    `json:"instance,omitempty" example:"srv-1" doc:"of a job"`
+	Job         string    `json:"job,omitempty" example:"nightly" doc:"whose objects lack seats"`
+	Seats       int       `json:"seats,omitempty" doc:"how many they lack"`
+	Objects     []string  `json:"objects,omitempty" doc:"the first of them"`
 	Position    uint64    `json:"position" doc:"number of the entry that it comes from"`
 }
 

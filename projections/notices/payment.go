@@ -47,6 +47,9 @@ func (p *provider) payments(m moment, d events.Data) error {
 		}
 	case *events.PaymentRecorded:
 		if d.Outcome == events.Failed {
+			if isPrepaid(d.Invoice) {
+				return nil // what becomes of the key tells
+			}
 			return p.fail(m, d)
 		}
 		return p.collect(m, d)

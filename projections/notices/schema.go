@@ -76,6 +76,15 @@ type Notice struct {
 	// Prices are what changes in the catalog.
 	Prices []PriceChange `json:"prices,omitempty"`
 
+	// Of annual keys: the key, whether it is suspended, and of a job that lacks seats how many, and which objects it skipped first, by
+	// their pseudonyms. Count is how many objects then; of an invoice, how many seats.
+	Key       string   `json:"key,omitempty"`
+	Suspended bool     `json:"suspended,omitempty"`
+	Instance  string   `json:"instance,omitempty"`
+	Job       string   `json:"job,omitempty"`
+	Seats     int      `json:"seats,omitempty"`
+	Objects   []string `json:"objects,omitempty"`
+
 	// What follows comes from where the notice stands, and from its provider.
 
 	Standing bool    `json:"-"`

@@ -45,7 +45,7 @@ func (View) Usage() bool { return false }
 
 // families are what looks at every event of a provider, each at those of its family.
 var families = [...]func(*provider, moment, events.Data) error{
-	(*provider).licenses, (*provider).endpoints, (*provider).payments,
+	(*provider).licenses, (*provider).endpoints, (*provider).payments, (*provider).keys,
 }
 
 // kinds are all kinds of notices, and what they say.
@@ -67,6 +67,10 @@ var kinds = [...]struct {
 	{paymentMethodMissing, sayPaymentMethodMissing},
 	{correction, sayCorrection},
 	{pricesChange, sayPricesChange},
+	{prepaidIssued, sayPrepaidIssued},
+	{seatsMissing, saySeatsMissing},
+	{keyExpired, sayKeyExpired},
+	{keyUnpaid, sayKeyUnpaid},
 }
 
 // Kinds lists the names of all kinds of notices.

@@ -30,6 +30,11 @@ func TestView(t *testing.T) {
 	t.Run("stories", func(t *testing.T) {
 		viewtest.Run(t, newView, func(rt *rapid.T) []events.Record { return viewtest.Pack("story", drawStory(rt).Entries) })
 	})
+	t.Run("traffic", func(t *testing.T) {
+		viewtest.Run(t, newView, func(t *rapid.T) []events.Record {
+			return viewtest.Pack("history", ledgertest.History(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 60).Draw(t, "entries")))
+		})
+	})
 	t.Run("whole ledger", func(t *testing.T) {
 		viewtest.Run(t, newView, viewtest.Fixed(eventstest.Records(eventstest.History(5, 80), 5)))
 	})

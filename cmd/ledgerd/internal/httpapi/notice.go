@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -28,20 +29,17 @@ func (s *server) notices() {
 		},
 		columns: []string{
 			"at", "news", "kind", "text", "until", "standing", "company", "endpoint", "license", "license_type", "assignee_kind", "assignee_id",
-			"count", "invoice", "month", "amount", "currency", "position",
+			"count", "invoice", "month", "amount", "currency", "key", "instance", "job", "seats", "objects", "position",
 		},
 		cells: func(n api.Notice) []string {
 			var a api.Assignee
 			if n.Assignee != nil {
 				a = *n.Assignee
 			}
-			count := ""
-			if n.Count > 0 {
-				count = strconv.Itoa(n.Count)
-			}
 			return []string{
 				instant(n.At), n.News, n.Kind, text(n.Text), instant(n.Until), strconv.FormatBool(n.Standing), text(n.Company), text(n.Endpoint), n.License,
-				text(n.LicenseType), a.Kind, text(a.ID), count, n.Invoice, n.Month, n.Amount, n.Currency, strconv.FormatUint(n.Position, 10),
+				text(n.LicenseType), a.Kind, text(a.ID), figure(n.Count), n.Invoice, n.Month, n.Amount, n.Currency, n.Key, text(n.Instance), text(n.Job), figure(n.Seats),
+				text(strings.Join(n.Objects, " ")), strconv.FormatUint(n.Position, 10),
 			}
 		},
 	})
@@ -86,10 +84,25 @@ func (s *server) listNotices(_ context.Context, in *noticesIn) (pager[api.Notice
 	}, nil
 }
 
+// figure is a cell with a number; empty for none.
+func figure(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 func (s *server) noticeRow(provider string, n *notices.Notice) api.Notice {
 	row := api.Notice{
 		Kind: n.Kind, News: string(n.News()), Standing: n.Standing, At: n.At, Company: n.Company, License: n.License, LicenseType: n.Type,
 		Count: n.Count, Invoice: n.Invoice, Amount: n.Amount, Currency: n.Currency, Until: n.Until, Position: n.Entry,
+		Key: n.Key, Instance: n.Instance, Job: n.Job, Seats: n.Seats,
+	}
+	for _, o := range n.Objects {
+		if id, _, ok := s.Names.Reveal(provider, o); ok {
+			o = id
+		}
+		row.Objects = append(row.Objects, o)
 	}
 	if n.Month != 0 {
 		row.Month = n.Month.String()
