@@ -166,6 +166,16 @@ func hintFor(cmd *cobra.Command, p *api.Problem) string {
 		return "ledgerctl license list tells which licenses there are, and whom they serve"
 	case api.CodeTypeClosed:
 		return "ledgerctl catalog show tells what is sold"
+	case api.CodeKeyExpired:
+		return "ledgerctl key renew begins a further year; restore and archive jobs go on without"
+	case api.CodeKeySuspended:
+		return "ledgerctl invoice list tells what is not paid; payment record tells that it was"
+	case api.CodeKeyNotActivated:
+		return "ledgerctl key activate lets an instance use it"
+	case api.CodeReleaseLocked:
+		return "ledgerctl key seats tells from when each seat can be released"
+	case api.CodeSeatsShort:
+		return "ledgerctl key show tells how many seats there are"
 	case api.CodeIdempotencyMismatch:
 		return "another change went under that --idempotency-key: take a new one"
 	case api.CodeSequenceReused:

@@ -78,6 +78,9 @@ ledgerctl lease check reads, and every program that knows JWT.`,
 		example: "  ledgerctl lease keys > jwks.json",
 		offline: true,
 		run: func(ctx context.Context, _ []string) error {
+			if err := c.checkServer(); err != nil {
+				return err
+			}
 			keys, err := c.LeaseKeys(ctx)
 			if err == nil {
 				_, err = c.stdout.Write(append(bytes.TrimSpace(keys), '\n'))

@@ -82,6 +82,8 @@ func (c *cli) root() *cobra.Command {
 		c.paymentCommands(),
 		c.endpointCommands(),
 		c.licenseCommands(),
+		c.keyCommands(),
+		c.instanceCommands(),
 		c.leaseCommands(),
 		c.usageCommands(),
 		c.invoiceCommands(),
@@ -189,15 +191,23 @@ func (c *cli) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 
 // connect checks what every call needs, before anything is sent.
 func (c *cli) connect(needsProvider bool) error {
-	server, err := url.Parse(c.BaseURL)
-	if err != nil || (server.Scheme != "http" && server.Scheme != "https") || server.Host == "" {
-		return &usageError{text: "--server " + quoted(c.BaseURL) + " is not a URL like " + defaultServer}
+	if err := c.checkServer(); err != nil {
+		return err
 	}
 	if needsProvider && c.provider == "" {
 		return &usageError{text: "which provider?", hint: "give --provider PROVIDER or set LEDGER_PROVIDER; ledgerctl provider list shows them"}
 	}
+	var err error
 	c.Token, err = c.token()
 	return err
+}
+
+func (c *cli) checkServer() error {
+	server, err := url.Parse(c.BaseURL)
+	if err != nil || (server.Scheme != "http" && server.Scheme != "https") || server.Host == "" {
+		return &usageError{text: "--server " + quoted(c.BaseURL) + " is not a URL like " + defaultServer}
+	}
+	return nil
 }
 
 // token is the one to show: out of the token file, or LEDGER_TOKEN.

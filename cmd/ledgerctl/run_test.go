@@ -166,9 +166,9 @@ func everyCommand() []struct{ args, expect string } {
 // Every command sends what the contract says; -o json prints the ledger's answer unchanged in meaning, -o csv rows that
 // programs can read, a table something for people.
 func TestEveryCommand(t *testing.T) {
-	// See TestChanges, TestAudit..., TestLeaseKeys and the session about leases.
-	tested := "changes\naudit as-of\nlease keys\nlease check\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
-	for _, row := range slices.Concat(everyCommand(), moreCommands(), explainCommands()) {
+	// See TestChanges, TestAudit..., TestLeaseKeys and the sessions about leases and activation.
+	tested := "changes\ninstance activate\naudit as-of\nlease keys\nlease check\naudit replay\naudit verify\naudit prove\naudit check\naudit checkpoint\naudit key\n"
+	for _, row := range slices.Concat(everyCommand(), moreCommands(), explainCommands(), keyCommandRows()) {
 		args := strings.Fields(row.args)
 		tested += row.args + "\n"
 		t.Run(row.args, func(t *testing.T) {

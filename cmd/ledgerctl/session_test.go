@@ -42,19 +42,36 @@ func (m leakChecked) Run() int {
 //	replace OLD NEW FILE            replaces a text in a file, which must have it
 //	exits CODE PROGRAM ARGUMENT...  runs a program that must end with this code
 //
-// With LEDGERCTL_UPDATE set, what cmp compares is written anew instead. With LEDGERCTL_LEDGERD, the path of a program
-// ledgerd, every session has a ledger of its own instead of the fake.
+// With LEDGERCTL_UPDATE set, what cmp compares is written anew instead.
 func TestSessions(t *testing.T) {
+	runSessions(t, startFake, "testdata/*.txtar")
+}
+
+// The same sessions, and those about annual keys, with a real ledger each: the program ledgerd of this source.
+func TestSessionsWithLedger(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "ledgerd")
+	if out, err := exec.Command("go", "build", "-o", program, "licenseledger/cmd/ledgerd").CombinedOutput(); err != nil {
+		t.Fatalf("building ledgerd: %v\n%s", err, out)
+	}
+	runSessions(t, func(env *testscript.Env) error { return startLedger(env, program) }, "testdata/*.txtar", "testdata/keys/*.txtar")
+}
+
+func runSessions(t *testing.T, start func(*testscript.Env) error, patterns ...string) {
+	var files []string
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %d sessions, %v", pattern, len(found), err)
+		}
+		files = append(files, found...)
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Files:               files,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // with -race every process would wait a second at its end
-			if program := os.Getenv("LEDGERCTL_LEDGERD"); program != "" {
-				return startLedger(env, program)
-			}
-			return startFake(env)
+			return start(env)
 		},
 		UpdateScripts: os.Getenv("LEDGERCTL_UPDATE") != "",
 		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "replace": replace, "exits": exits},

@@ -31,8 +31,9 @@ func (s *server) invoices() {
 			allow: []string{auth.ManageLicenses},
 		},
 		options: func(in *invoicesIn) api.PageOptions { return in.PageOptions },
-		order:   "issued_at",
-		open:    s.listInvoices,
+		// A month's statement is issued behind what was issued in the month, so the two are one order.
+		orders: []string{"issued_at", "month"},
+		open:   s.listInvoices,
 		page: func(rows []api.Invoice, next string) api.InvoicePage {
 			return api.InvoicePage{Invoices: rows, NextCursor: next}
 		},

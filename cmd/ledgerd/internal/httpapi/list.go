@@ -105,7 +105,7 @@ func list[I, R, P any](s *server, l listing[I, R, P]) {
 			p.Description = "the order in which the rows come, the only one"
 			*p.Schema = huma.Schema{Type: huma.TypeString, Enum: []any{l.order}}
 			if l.orders != nil {
-				p.Description = "a field to sort by; with - before it, descending"
+				p.Description = "a field to sort by; with - before it, descending, where the list can"
 				p.Schema.Enum = nil
 				for _, order := range l.orders {
 					p.Schema.Enum = append(p.Schema.Enum, order)
