@@ -10,8 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// MaxText is how long a lease may be, in bytes: with room for the seats of a large key.
-const MaxText = 8 << 20
+// MaxText is how long a lease may be, in bytes: with room for a key of 1,000,000 users, each 25 bytes before they are written in base64.
+const MaxText = 40 << 20
 
 // ErrUnverified is in the chain of every error of Verify: the text is not a lease that one of the keys has signed.
 var ErrUnverified = errors.New("the lease does not verify")
