@@ -54,7 +54,7 @@ func (l *load) begin(ctx context.Context) (wait func()) {
 	var clients sync.WaitGroup
 	for _, provider := range []string{"acme", "umbrella"} {
 		for kind, step := range map[string]func(*worker, context.Context){
-			"buyer": (*worker).buy, "allocator": (*worker).allocate, "pc-1": (*worker).report, "pc-2": (*worker).report, "pcs": (*worker).batch,
+			"buyer": (*worker).buy, "allocator": (*worker).allocate, "orderer": (*worker).order, "pc-1": (*worker).report, "pc-2": (*worker).report, "pcs": (*worker).batch,
 		} {
 			clients.Go(func() { l.work(ctx, provider+"-"+kind, provider, step) })
 		}
@@ -247,6 +247,40 @@ func (w *worker) release(ctx context.Context, id string) {
 	w.change(ctx, fmt.Sprintf("%s-%d-release", w.id, w.n), "license.released.v1", func(c *api.Client, o api.ChangeOptions) (api.Receipt, []api.License, error) {
 		a, err := c.ReleaseLicense(ctx, w.provider, id, o)
 		return a.Receipt, []api.License{a.License}, err
+	})
+}
+
+// order orders an annual key, activates it, and starts a job that takes a seat.
+func (w *worker) order(ctx context.Context) {
+	name, key, secret := fmt.Sprintf("%s-%d", w.id, w.n), "", ""
+	_, ok := w.change(ctx, name, "key.ordered.v1 prepaid.issued.v1", func(c *api.Client, o api.ChangeOptions) (api.Receipt, []api.License, error) {
+		a, err := c.OrderKey(ctx, w.provider, api.KeyOrder{LicenseType: "backup-user", Seats: 1}, o)
+		if err == nil && key != "" && (a.Key.ID != key || a.Key.Secret != secret) {
+			w.t.Errorf("%s: the key is %s, and was %s", name, a.Key.ID, key)
+		}
+		if err == nil {
+			key, secret = a.Key.ID, a.Key.Secret
+		}
+		return a.Receipt, nil, err
+	})
+	if !ok {
+		return
+	}
+	_, ok = w.change(ctx, name+"-activate", "key.activated.v1", func(c *api.Client, o api.ChangeOptions) (api.Receipt, []api.License, error) {
+		a, err := c.ActivateKey(ctx, w.provider, key, api.KeyInstance{Instance: "srv-1"}, o)
+		return a.Receipt, nil, err
+	})
+	if !ok {
+		return
+	}
+	w.change(ctx, name+"-job", "job.started.v1", func(c *api.Client, o api.ChangeOptions) (api.Receipt, []api.License, error) {
+		a, err := c.StartJob(ctx, w.provider, key, api.JobStart{
+			Instance: "srv-1", Job: "nightly", Kind: api.JobBackup, Objects: []api.JobObject{{ID: name, Kind: "user-mailbox"}, {ID: name + "-other", Kind: "user-mailbox"}},
+		}, o)
+		if err == nil && (a.Objects[0].Outcome != api.ObjectBackedUp || a.Objects[1].Outcome != api.ObjectSkipped) {
+			w.t.Errorf("%s: of two objects and one seat came %+v", name, a.Objects)
+		}
+		return a.Receipt, nil, err
 	})
 }
 
