@@ -123,6 +123,11 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 	if err != nil {
 		return errors.Join(err, reports.Stop(ctx), d.stop(context.WithoutCancel(ctx)))
 	}
+	if d.server != nil {
+		if err := d.server.Listen(); err != nil {
+			return errors.Join(err, reports.Stop(ctx), d.stop(context.WithoutCancel(ctx)))
+		}
+	}
 	var stopping atomic.Bool
 	server := httpapi.Server(c.http, unless(&stopping, handler))
 	failed := make(chan error, 1)

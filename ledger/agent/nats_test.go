@@ -27,6 +27,9 @@ func listener(t *testing.T, answer func(r api.Report) string) (url string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Shutdown)
+	if err := server.Listen(); err != nil {
+		t.Fatal(err)
+	}
 	conn, err := server.Connect()
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@
 //	defer srv.Shutdown()
 //	admin, err := srv.ConnectAdmin()  // creates the stream, then closes
 //	nc, err := srv.Connect()          // appends and reads
+//	err = srv.Listen()                // agents may come
 //
 // # Durability
 //

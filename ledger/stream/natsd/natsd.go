@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -56,9 +57,10 @@ type Config struct {
 	// not exist.
 	Dir string
 
-	// Listen is the TCP address for agents, host:port. An empty host is
-	// 127.0.0.1 (all interfaces are "0.0.0.0" or "::"); port 0 is any free
-	// port. Empty: no listener, only connections made by the Server's methods.
+	// Listen is the TCP address for agents, host:port, on which Server.Listen
+	// takes them. An empty host is 127.0.0.1 (all interfaces are "0.0.0.0" or
+	// "::"); port 0 is any free port. Empty: no listener, only connections made
+	// by the Server's methods.
 	Listen string
 
 	// Authenticate decides who an agent that connects through the listener is.
@@ -85,16 +87,18 @@ type Server struct {
 	auth    *authentication
 	folder  *folder
 	log     *slog.Logger
-	listens bool
+	fatal   func() error // what the server called a fatal error since it runs
+	listen  string       // host:port for agents; empty: none
+	listens atomic.Bool
 	stop    sync.Once
 }
 
 // Start locks the folder, opens the store and starts the server; when it
-// returns, connections are accepted. ctx bounds only the start: it is looked at
+// returns, the ledger can connect. ctx bounds only the start: it is looked at
 // between the steps, since the opening of a store cannot be interrupted.
 // After an error nothing runs and the folder is free.
 //
-// Errors: ErrLocked, ErrAddressInUse, ErrNoChecksum, ctx's error, and descriptions of
+// Errors: ErrLocked, ErrNoChecksum, ctx's error, and descriptions of
 // everything else, such as a folder that cannot be written.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	log := cfg.Logger
@@ -113,7 +117,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{folder: dir, log: log, listens: !opts.DontListen}
+	s := &Server{folder: dir, log: log}
+	if cfg.Listen != "" {
+		s.listen = net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0)))
+	}
 	if dir.unclean {
 		log.Warn("the NATS server's previous run ended uncleanly", "folder", dir.path)
 		if cfg.OnUnclean != nil {
@@ -134,7 +141,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 
 	s.auth = newAuthentication(cfg.Authenticate)
 	opts.CustomClientAuthentication = s.auth
-	s.ns, err = run(opts, s.auth, log)
+	s.ns, s.fatal, err = run(opts, s.auth, log)
 	if err == nil && ctx.Err() != nil {
 		err = fmt.Errorf("start NATS server: %w", ctx.Err())
 	}
@@ -162,8 +169,8 @@ func options(cfg Config) (*server.Options, error) {
 	opts.SyncAlways = true
 	opts.MaxPayload = MaxPayload
 	opts.MaxSubs = maxSubscriptions
+	opts.DontListen = true // until [Server.Listen]
 	if cfg.Listen == "" {
-		opts.DontListen = true
 		return opts, nil
 	}
 
@@ -188,28 +195,45 @@ func options(cfg Config) (*server.Options, error) {
 // run starts a server. What the server itself calls a fatal error, for which it
 // would end the process, is returned. It returns the server also beside an
 // error if that server must be shut down.
-func run(opts *server.Options, auth *authentication, log *slog.Logger) (*server.Server, error) {
-	ns, err := server.NewServer(opts)
+func run(opts *server.Options, auth *authentication, log *slog.Logger) (ns *server.Server, fatal func() error, err error) {
+	ns, err = server.NewServer(opts)
 	if err != nil {
-		return nil, fmt.Errorf("start NATS server: %w", err)
+		return nil, nil, fmt.Errorf("start NATS server: %w", err)
 	}
 	if auth.app, err = ns.LookupAccount(accountApp); err != nil {
-		return ns, fmt.Errorf("start NATS server: account %s: %w", accountApp, err)
+		return ns, nil, fmt.Errorf("start NATS server: account %s: %w", accountApp, err)
 	}
 	if auth.edge, err = ns.LookupAccount(accountEdge); err != nil {
-		return ns, fmt.Errorf("start NATS server: account %s: %w", accountEdge, err)
+		return ns, nil, fmt.Errorf("start NATS server: account %s: %w", accountEdge, err)
 	}
 	slogger := &serverLog{log: log}
 	ns.SetLoggerV2(slogger, log.Enabled(context.Background(), slog.LevelDebug), false, false)
 	ns.Start()
 	if err := slogger.fatalError(); err != nil {
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return ns, fmt.Errorf("NATS server: %s: %w: stop the program that listens there or choose another port",
-				net.JoinHostPort(opts.Host, strconv.Itoa(opts.Port)), ErrAddressInUse)
-		}
-		return ns, fmt.Errorf("start NATS server in %s: %w", opts.StoreDir, err)
+		return ns, nil, fmt.Errorf("start NATS server in %s: %w", opts.StoreDir, err)
 	}
-	return ns, nil
+	return ns, slogger.fatalError, nil
+}
+
+// Listen begins to take agents on Config.Listen; without that it does nothing.
+// It is called once, when Config.Authenticate knows its agents: until then the
+// system refuses their connections, which clients take for a server that is not
+// there yet. One that listened and knew nobody would refuse them for good:
+// clients end after a second refusal of their token.
+//
+// Errors: ErrAddressInUse, and the system's.
+func (s *Server) Listen() error {
+	if s.listen == "" {
+		return nil
+	}
+	s.ns.AcceptLoop(make(chan struct{}))
+	if err := s.fatal(); errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("NATS server: %s: %w: stop the program that listens there or choose another port", s.listen, ErrAddressInUse)
+	} else if err != nil {
+		return fmt.Errorf("NATS server: listen on %s: %w", s.listen, err)
+	}
+	s.listens.Store(true)
+	return nil
 }
 
 // abandon ends a start that failed. A run that never served leaves the marker
@@ -251,9 +275,9 @@ func (s *Server) unmark() {
 func (s *Server) Unclean() bool { return s.folder.unclean }
 
 // ClientURL is the address that agents connect to, nats://host:port, and empty
-// without a listener.
+// while there is no listener.
 func (s *Server) ClientURL() string {
-	if !s.listens {
+	if !s.listens.Load() {
 		return ""
 	}
 	return s.ns.ClientURL()
