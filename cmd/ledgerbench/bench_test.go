@@ -93,6 +93,10 @@ func TestUsage(t *testing.T) {
 		{[]string{"replay", "--rounds", "0"}, "at least 1"},
 		{[]string{"postgres"}, "--postgres URL"},
 		{[]string{"replay", "--fast"}, "unknown flag"},
+		{[]string{"soak", "replay"}, "unknown command"},
+		{[]string{"soak", "-o", "xml"}, "table or json"},
+		{[]string{"soak", "--for", "30s"}, "at least --kill-every 1m0s"},
+		{[]string{"soak", "--load", "2"}, "--load 2: above 0, at most 1"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), c.args, &stdout, &stderr); code != exitUsage || !strings.Contains(stderr.String(), c.say) || stdout.Len() > 0 {

@@ -56,13 +56,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 		Args:          cobra.MinimumNArgs(1),
 		ValidArgs:     append(names(), "all"),
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if output != "table" && output != "json" {
+				return fmt.Errorf("-o %s: table or json", output)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			chosen, err := choose(args, b.postgres)
 			if err != nil {
 				return err
-			}
-			if output != "table" && output != "json" {
-				return fmt.Errorf("-o %s: table or json", output)
 			}
 			if b.rounds < 1 {
 				return fmt.Errorf("--rounds %d: at least 1", b.rounds)
@@ -92,16 +95,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		},
 	}
 	f := root.Flags()
-	f.StringVarP(&output, "output", "o", output, "table, or json: one object per line")
+	root.PersistentFlags().StringVarP(&output, "output", "o", output, "table, or json: one object per line")
 	f.IntVar(&b.rounds, "rounds", 3, "how often every contestant runs; the median counts")
 	f.BoolVar(&quick, "quick", false, "a tenth of the data: a look, not a measurement")
-	f.StringVar(&b.dir, "dir", "", "folder for the contestants' data, on the disk to be measured (default: the system's temporary folder)")
+	root.PersistentFlags().StringVar(&b.dir, "dir", "", "folder for the contestants' data, on the disk to be measured (default: the system's temporary folder)")
 	f.StringVar(&b.profiles.CPU, "cpuprofile", "", "write CPU profiles of the ledger at work, without the baselines, to FILE.WORKLOAD; the last round's stays")
 	f.StringVar(&b.profiles.Memory, "memprofile", "", "the same for allocations")
 	f.StringVar(&b.profiles.Trace, "trace", "", "the same for execution traces")
 	f.StringVar(&b.postgres, "postgres", "", "URL of a PostgreSQL database in which schema ledgerbench may be made and dropped")
 	f.Float64Var(&b.scale, "scale", 1, "multiplies the amounts of data")
 	_ = f.MarkHidden("scale") // cannot fail: it is there
+	root.AddCommand(soakCommand(b, &output, &started, stdout))
 	root.SetArgs(asFlags(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)

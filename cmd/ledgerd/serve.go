@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"licenseledger/cmd/ledgerd/internal/auth"
 	"licenseledger/cmd/ledgerd/internal/demo"
@@ -110,6 +111,7 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 		Audit: d.audit, AuditReader: audit.NewReader(filepath.Join(c.data, "views"), d.audit), AuditKey: func() (string, error) { return publicKey(c.data) },
 		Logger: logger, Registry: prometheus.NewRegistry(), Ready: d.ready, Stats: d.sequencer.Stats, Intake: reports.Stats,
 	}
+	config.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if d.server != nil {
 		config.Disconnect = d.server.Disconnect
 		if err := config.Registry.Register(copiesMetrics{d.journal, d.scrub}); err != nil {
