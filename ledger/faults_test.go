@@ -66,6 +66,41 @@ func TestEachFaultOfOneAppend(t *testing.T) {
 	}
 }
 
+// Where a new leader of several replicas may be behind for a moment, a log that seems too short is asked again; where there is one server, it
+// has lost what it acknowledged.
+func TestShortLogIsDoubted(t *testing.T) {
+	for name, fault := range map[string]ledgertest.Fault{"nothing stands in the way": ledgertest.Phantom, "another record does": ledgertest.Overtaken} {
+		t.Run(name, func(t *testing.T) {
+			clock := ledgertest.NewClock(start)
+			h := another(t, ledgertest.NewStream(t, clock), clock, ledger.Config{Doubt: time.Hour})
+			h.open("acme")
+			behind := 1
+			if fault == ledgertest.Overtaken {
+				behind = 2 // the foreign record as well
+			}
+			h.log.Next(fault)
+			h.log.Behind(behind)
+			c := h.command("acme", license.Buy{Type: "server", Quantity: 2})
+			r, err := h.Submit(t.Context(), c)
+			if found := byCommand(t, h.stream)[c.ID]; err != nil || len(found) != 1 || found[0] != r.Entry {
+				t.Errorf("answered with entry %d, %v; recorded as %d", r.Entry, err, found)
+			}
+			if h.Err() != nil {
+				t.Errorf("it stopped: %v", h.Err())
+			}
+		})
+	}
+	h := newHouse(t)
+	h.log.Next(ledgertest.Phantom)
+	h.log.Behind(1)
+	if _, err := h.Submit(t.Context(), h.command("acme", license.Buy{Type: "server", Quantity: 2})); !errors.Is(err, ledger.ErrGap) {
+		t.Errorf("%v, want %v", err, ledger.ErrGap)
+	}
+	if !errors.Is(h.Err(), ledger.ErrGap) {
+		t.Errorf("it goes on: %v", h.Err())
+	}
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	clock := ledgertest.NewClock(start)
 	h := another(t, ledgertest.NewStream(t, clock), clock, ledger.Config{QueueCount: 10})

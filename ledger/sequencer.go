@@ -23,6 +23,10 @@ type Config struct {
 	Clock   Clock
 	Logger  *slog.Logger
 
+	// Doubt is how long the log may seem to end before what it acknowledged until that counts as loss. Nothing is recorded meanwhile. A new leader of
+	// several replicas may be behind for a moment; one server never is: 0.
+	Doubt time.Duration
+
 	QueueBytes int // commands that wait or are not answered, by estimate; default 64 MiB
 	QueueCount int // the same, counted; default 16,384
 	CacheSize  int // things (licenses, endpoints, ...) in cached provider states; default 2,000,000
@@ -364,6 +368,7 @@ func (q *Sequencer) publish(rec *record, after uint64) outcome {
 // insert makes a record durable in the log, whatever it takes, and says how it ended. A record without entries asks instead whether the log still ends where it did.
 func (q *Sequencer) insert(rec *record, after uint64) outcome {
 	certain := true // nothing of this record is under way
+	var doubted time.Time
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		var err error
 		if len(rec.Body) == 0 {
@@ -393,7 +398,7 @@ func (q *Sequencer) insert(rec *record, after uint64) outcome {
 					}
 					return conflicted
 				}
-				if last, lerr := q.Log.Last(q.ctx); errors.Is(err, ErrNoRecord) && lerr == nil && last < after {
+				if last, lerr := q.Log.Last(q.ctx); errors.Is(err, ErrNoRecord) && lerr == nil && last < after && q.lost(&doubted) {
 					return damaged
 				}
 			default:
@@ -407,6 +412,14 @@ func (q *Sequencer) insert(rec *record, after uint64) outcome {
 		q.Logger.Warn("a record is not acknowledged yet; trying again", "after", after, "err", err)
 		sleep(q.ctx, wait)
 	}
+}
+
+// lost says whether the log has seemed to be too short for so long that records are lost; since is when that was noticed.
+func (q *Sequencer) lost(since *time.Time) bool {
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	return time.Since(*since) >= q.Doubt
 }
 
 // compareClocks holds the server's clock against this one, now and then.
@@ -562,14 +575,19 @@ func (q *Sequencer) catchUp(ctx context.Context) error {
 // conflict finds out what another writer wrote, drops everything that rests on less, and pauses.
 func (q *Sequencer) conflict() error {
 	var last uint64
-	if err := q.insist("find the end of the log", func() (err error) {
-		last, err = q.Log.Last(q.ctx)
-		return err
-	}); err != nil {
-		return err
-	}
-	if last < q.seq {
-		return fmt.Errorf("the log ends at record %d, and record %d was acknowledged: %w", last, q.seq, ErrGap)
+	for doubted := (time.Time{}); ; sleep(q.ctx, 100*time.Millisecond) {
+		if err := q.insist("find the end of the log", func() (err error) {
+			last, err = q.Log.Last(q.ctx)
+			return err
+		}); err != nil {
+			return err
+		}
+		if last >= q.seq {
+			break
+		}
+		if q.lost(&doubted) || q.ctx.Err() != nil {
+			return fmt.Errorf("the log ends at record %d, and record %d was acknowledged: %w", last, q.seq, ErrGap)
+		}
 	}
 	foreign := make(map[string]bool)
 	next, tail := q.acked, q.tail

@@ -86,6 +86,8 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 	config := stream.Config{Replicas: 1}
 	options := []nats.Option{
 		nats.Name("ledgerd"), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		// A node that hangs keeps its connections: one that does not answer pings is left for another.
+		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.logger.Warn("NATS", "err", err) }),
 	}
 	connect := func() (*nats.Conn, error) {
@@ -116,6 +118,12 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 		}
 		*conn = opened
 		d.stops = append(d.stops, func(context.Context) error { opened.Close(); return nil })
+		if d.server == nil {
+			watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+			var watch sync.WaitGroup
+			watch.Go(func() { stream.Watch(watching, opened, d.logger) })
+			d.stops = append(d.stops, func(context.Context) error { stop(); watch.Wait(); return nil })
+		}
 	}
 	admin := d.conn
 	if d.server != nil {
@@ -128,7 +136,25 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 		config.Replicas = 3
 	}
 
-	var err error
+	for end := time.Now().Add(clusterPatience); ; {
+		err := d.openLog(ctx, c, admin, config)
+		if !errors.Is(err, stream.ErrNoLeader) || time.Now().After(end) {
+			return err
+		}
+		d.logger.Warn("the stream cannot be opened yet, trying again", "err", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// clusterPatience is how long the nodes of a cluster may take to have a leader again that has everything.
+const clusterPatience = 30 * time.Second
+
+// openLog opens the stream, or makes that of a new ledger.
+func (d *daemon) openLog(ctx context.Context, c config, admin *nats.Conn, config stream.Config) (err error) {
 	d.log, err = stream.Open(ctx, d.conn, config)
 	if errors.Is(err, stream.ErrNoStream) {
 		// A ledger that has views had a stream: an empty one in its place would hide the loss.
@@ -305,6 +331,9 @@ func (d *daemon) openSequencer(ctx context.Context, c config) error {
 		d.time = ledger.NewSystemClock()
 	}
 	config := ledger.Config{Log: d.log, States: states, Clock: d.time, Logger: d.logger}
+	if d.server == nil {
+		config.Doubt = clusterPatience
+	}
 	if d.journal != nil {
 		config.Journal = d.journal
 	}

@@ -43,6 +43,7 @@ type Log struct {
 	chaos     *rand.Rand
 	share     float64
 	noAnswers int // of the coming calls of Get and Last
+	behind    int // coming calls of Last that do not see the last record
 	reads     int // records until a Read is interrupted, plus 1; 0 for never
 }
 
@@ -139,6 +140,13 @@ func (l *Log) NoAnswers(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noAnswers = n
+}
+
+// Behind makes the coming n calls of Last answer as a replica that does not have the last record yet.
+func (l *Log) Behind(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.behind = n
 }
 
 // InterruptRead makes a Read end with [ErrNoAnswer] after n more records, also while it waits for the one after them.
@@ -298,7 +306,14 @@ func (l *Log) Last(ctx context.Context) (uint64, error) {
 	if len(l.stream.lost) > 0 {
 		return 0, fmt.Errorf("last record: %d are lost: %w", len(l.stream.lost), ledger.ErrGap)
 	}
-	return uint64(len(l.stream.records)), nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := uint64(len(l.stream.records))
+	if l.behind > 0 && last > 0 {
+		l.behind--
+		last--
+	}
+	return last, nil
 }
 
 // Read is [ledger.Log]'s.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,8 +26,12 @@ const headerRoom = 4 << 10
 // defaultTimeout is how long a call waits for the server's answer, unless its context ends before.
 const defaultTimeout = 5 * time.Second
 
-// ErrNoStream says that the server has no ledger.
-var ErrNoStream = errors.New("there is no stream " + Name)
+var (
+	// ErrNoStream says that the server has no ledger.
+	ErrNoStream = errors.New("there is no stream " + Name)
+	// ErrNoLeader says that of several replicas none is the leader that a majority follows: for a while, or as far as this server can see.
+	ErrNoLeader = errors.New("the stream has no leader that hears a majority of its replicas")
+)
 
 // Config says how the stream is kept.
 type Config struct {
@@ -51,7 +56,7 @@ var _ ledger.Log = (*Stream)(nil)
 // Open opens the stream that is there, after comparing its settings with cfg
 // and counting its messages. It changes nothing.
 //
-// Errors: [ErrNoStream]; a [*ConfigError] if the stream is kept in another way
+// Errors: [ErrNoStream]; [ErrNoLeader]; a [*ConfigError] if the stream is kept in another way
 // than cfg says; a [*DamagedError] (which is also [ledger.ErrGap]) if messages
 // are missing; descriptions of everything else, such as a server that does not
 // take messages as large as a record.
@@ -100,7 +105,7 @@ func Create(ctx context.Context, admin, conn *nats.Conn, cfg Config) (*Stream, e
 	return Open(ctx, conn, cfg)
 }
 
-// Last asks the leader for the sequence of the last record. It fails with a [*DamagedError] if messages before it are missing.
+// Last asks the leader for the sequence of the last record, [ErrNoLeader] if none of several replicas surely is. It fails with a [*DamagedError] if messages before it are missing.
 func (s *Stream) Last(ctx context.Context) (uint64, error) {
 	info, err := s.info(ctx)
 	if err != nil {
@@ -117,12 +122,43 @@ func (s *Stream) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, ErrNoStream
 	}
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.Code == http.StatusServiceUnavailable {
+		return nil, fmt.Errorf("%w: %w", ErrNoLeader, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	info := handle.CachedInfo()
+	if s.replicas > 1 {
+		if err := leads(info.Cluster); err != nil {
+			return nil, err
+		}
+	}
 	if err := count(info.State); err != nil {
 		return nil, err
 	}
 	return info, nil
+}
+
+// leaseTime is how long a leader surely stays the only one after it has heard a majority: less than the 4 s that the others wait for it at least before
+// they elect another.
+const leaseTime = 3 * time.Second
+
+// leads says whether a leader that answered was the only one then. One that is cut off goes on answering, from what it has, for
+// ten seconds and more, while the others have long had another.
+func leads(c *jetstream.ClusterInfo) error {
+	if c == nil || c.Leader == "" {
+		return ErrNoLeader
+	}
+	heard, all := 1, 1
+	for _, r := range c.Replicas {
+		if all++; !r.Offline && r.Active > 0 && r.Active < leaseTime {
+			heard++
+		}
+	}
+	if heard <= all/2 {
+		return ErrNoLeader
+	}
+	return nil
 }
