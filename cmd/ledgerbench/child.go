@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/micro"
 
 	"licenseledger/cmd/ledgerd/doors"
@@ -27,12 +28,13 @@ const childVariable = "LEDGERBENCH_CHILD"
 
 // job is what a child does.
 type job struct {
-	Kind     string // "ledger"; "echo": a micro service that stores nothing; "nats": a server with JetStream and nothing else
+	Kind     string // "ledger"; "echo": a micro service that stores nothing; "nats": a server with JetStream and nothing else; "node": one of a cluster
 	Dir      string
 	Agents   int // of the ledger's fleet
 	Copies   copies
 	Sync     bool // a server's: fsync before acknowledgements
 	Profiles profiles
+	Node     nodeConfig // of a cluster's node
 }
 
 // copies says which second copy of its log a ledger keeps.
@@ -187,13 +189,18 @@ func (j job) begin(ctx context.Context, stderr io.Writer) (url string, handle fu
 	case "echo":
 		return j.beginEcho(ctx, stderr)
 	case "nats":
-		server, err := startRaw(j.Dir, j.Sync, true)
-		if err != nil {
-			return "", nil, nil, err
-		}
-		return server.ClientURL(), noRequests, func(context.Context) error { server.Shutdown(); server.WaitForShutdown(); return nil }, nil
+		return serverAlone(startRaw(j.Dir, j.Sync, true))
+	case "node":
+		return serverAlone(startNode(j.Dir, j.Node))
 	}
 	return "", nil, nil, fmt.Errorf("there is no job %q", j.Kind)
+}
+
+func serverAlone(s *server.Server, err error) (url string, handle func(request) (reply, error), stop func(context.Context) error, _ error) {
+	if err != nil {
+		return "", nil, nil, err
+	}
+	return s.ClientURL(), noRequests, func(context.Context) error { s.Shutdown(); s.WaitForShutdown(); return nil }, nil
 }
 
 func noRequests(r request) (reply, error) { return reply{}, fmt.Errorf("there is no request %q", r.Do) }

@@ -21,10 +21,10 @@ import (
 
 // daemon is a real ledgerd, in processes one after the other over the same folder and at the same addresses.
 type daemon struct {
-	program    string
-	data, log  string
-	http, nats string // addresses
-	args       []string
+	program   string
+	data, log string
+	http      string // address
+	args      []string
 
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process is gone
@@ -50,21 +50,20 @@ func buildLedgerd(ctx context.Context, dir string) (string, error) {
 }
 
 func newDaemon(program, dir string, args ...string) (*daemon, error) {
-	d := &daemon{program: program, data: filepath.Join(dir, "data"), log: filepath.Join(dir, "ledgerd.log"), args: args}
-	for _, address := range []*string{&d.http, &d.nats} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		*address = l.Addr().String()
-		if err := l.Close(); err != nil {
-			return nil, err
-		}
-	}
-	return d, nil
+	address, err := freeAddress()
+	return &daemon{program: program, data: filepath.Join(dir, "data"), log: filepath.Join(dir, "ledgerd.log"), http: address, args: args}, err
 }
 
-// start starts a process and waits until it is ready.
+// freeAddress is an address that nobody listened on just now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// start starts a process and waits, as long as ctx lasts, until it is ready. Whoever starts it stops it.
 func (d *daemon) start(ctx context.Context) (ready time.Duration, err error) {
 	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -72,7 +71,7 @@ func (d *daemon) start(ctx context.Context) (ready time.Duration, err error) {
 	}
 	defer log.Close()
 	began := time.Now()
-	d.cmd = exec.CommandContext(ctx, d.program, append([]string{"--data", d.data, "--http", d.http, "--nats-listen", d.nats}, d.args...)...)
+	d.cmd = exec.Command(d.program, append([]string{"--data", d.data, "--http", d.http}, d.args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start ledgerd: %w", err)
@@ -98,6 +97,7 @@ func (d *daemon) start(ctx context.Context) (ready time.Duration, err error) {
 		case <-d.ended:
 			return 0, fmt.Errorf("ledgerd ended while it started: %w", d.exit)
 		case <-ctx.Done():
+			d.kill()
 			return 0, ctx.Err()
 		}
 	}

@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&b.postgres, "postgres", "", "URL of a PostgreSQL database in which schema ledgerbench may be made and dropped")
 	f.Float64Var(&b.scale, "scale", 1, "multiplies the amounts of data")
 	_ = f.MarkHidden("scale") // cannot fail: it is there
-	root.AddCommand(soakCommand(b, &output, &started, stdout))
+	root.AddCommand(soakCommand(b, &output, &started, stdout), stormCommand(b, &output, &started, stdout))
 	root.SetArgs(asFlags(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -94,11 +94,13 @@ that it acknowledged. It takes about a kilobyte of disk for each report.`,
 			if err != nil {
 				return err
 			}
-			defer os.RemoveAll(dir)
 			s.dir = dir
 			result, err := s.run(cmd.Context())
 			if err != nil {
-				return fmt.Errorf("soak: %w", err)
+				return fmt.Errorf("soak, files in %s: %w", dir, err)
+			}
+			if err := os.RemoveAll(dir); err != nil {
+				return err
 			}
 			if *output == "json" {
 				return json.NewEncoder(stdout).Encode(result)
@@ -124,7 +126,11 @@ func (s *soak) run(ctx context.Context) (r soaked, err error) {
 			return r, err
 		}
 	}
-	if s.daemon, err = newDaemon(s.program, s.dir); err != nil {
+	listener, err := freeAddress()
+	if err != nil {
+		return r, err
+	}
+	if s.daemon, err = newDaemon(s.program, s.dir, "--nats-listen", listener); err != nil {
 		return r, err
 	}
 	defer func() {
@@ -138,7 +144,7 @@ func (s *soak) run(ctx context.Context) (r soaked, err error) {
 	if err := s.begin(ctx); err != nil {
 		return r, err
 	}
-	if s.load, err = s.daemon.openLoad(ctx, s.agents, s.callers); err != nil {
+	if s.load, err = s.daemon.openLoad(ctx, listener, s.agents, s.callers); err != nil {
 		return r, err
 	}
 	defer s.load.close()

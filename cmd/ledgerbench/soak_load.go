@@ -47,7 +47,7 @@ const (
 )
 
 // openLoad makes providers, companies and tokens, and connects agents.
-func (d *daemon) openLoad(ctx context.Context, agents, callers int) (l *soakLoad, err error) {
+func (d *daemon) openLoad(ctx context.Context, listener string, agents, callers int) (l *soakLoad, err error) {
 	l = &soakLoad{failed: make(chan error, 1), plans: make(chan time.Time, 1<<16)}
 	if l.client, err = d.client(); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (d *daemon) openLoad(ctx context.Context, agents, callers int) (l *soakLoad
 		if err != nil {
 			return l, err
 		}
-		a.conn, err = nats.Connect("nats://"+d.nats, nats.UserInfo(a.provider+"/"+a.id, token.Secret), nats.MaxReconnects(-1),
+		a.conn, err = nats.Connect("nats://"+listener, nats.UserInfo(a.provider+"/"+a.id, token.Secret), nats.MaxReconnects(-1),
 			nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(20*time.Millisecond, 20*time.Millisecond), nats.ReconnectBufSize(-1),
 			nats.CustomInboxPrefix("_INBOX."+a.provider+"."+a.id), nats.ReconnectHandler(func(*nats.Conn) { a.again(0) }),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
