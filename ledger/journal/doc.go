@@ -36,7 +36,7 @@
 // # After a crash
 //
 // [Scan] reads the records back in order. What a crash cut off while it was written, the last record, was
-// acknowledged to nobody: it is reported as torn and overwritten by the next one. Anything else that does not
+// acknowledged to nobody: it is reported as torn, and [Open] ends the file before it. Anything else that does not
 // verify is damage, and is reported by file and place; the records around it are still read. [Open] refuses
 // a damaged journal ([ErrDamaged]): its owner moves it away once the log itself has proved whole.
 //

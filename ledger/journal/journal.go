@@ -105,8 +105,12 @@ func (j *Journal) open() (Report, error) {
 		return r.Report, err
 	}
 	j.file, j.segment, j.mark, j.offset = file, last.segment, last.mark, r.end
-	info, err := file.Stat()
-	if err == nil {
+	if r.Torn != nil {
+		// The next record may be too large for this file, which then ends here, before the torn one.
+		_, err = file.WriteAt(make([]byte, headerSize), r.end)
+	}
+	info, serr := file.Stat()
+	if err = errors.Join(err, serr); err == nil {
 		j.allocated = info.Size()
 		// What was read may not have reached the disk before the crash; from now on it counts.
 		err = errors.Join(file.Sync(), syncDir(j.cfg.Dir))

@@ -234,6 +234,27 @@ func TestTornRecord(t *testing.T) {
 	}
 }
 
+// What comes after a torn record may not fit where that stood: the file ends before it, and is no damage once others follow.
+func TestTornRecordAtTheEndOfAFile(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := open(t, journal.Config{Dir: dir, FileSize: smallFile})
+	must(t, errors.Join(j.Append(1, make([]byte, 200)), j.Append(2, make([]byte, 60)), j.Close()))
+	file := files(t, dir)[0]
+	b, err := os.ReadFile(file)
+	must(t, err)
+	b[240+40] ^= 1 // of the second record's payload
+	must(t, os.WriteFile(file, b, 0o600))
+	j, report := open(t, journal.Config{Dir: dir, FileSize: smallFile})
+	if report.Records != 1 || report.Torn == nil {
+		t.Fatalf("%+v", report)
+	}
+	must(t, errors.Join(j.Append(2, make([]byte, 200)), j.Append(3, make([]byte, 200)), j.Close()))
+	report, err = journal.Scan(dir, nil)
+	if len(files(t, dir)) != 3 || err != nil || report.Records != 3 || report.Torn != nil || len(report.Damaged) > 0 {
+		t.Errorf("%d files, %+v, %v", len(files(t, dir)), report, err)
+	}
+}
+
 func newest(t testing.TB, dir string) []byte {
 	t.Helper()
 	all := files(t, dir)
