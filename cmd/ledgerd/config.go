@@ -15,6 +15,7 @@ import (
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
 	"licenseledger/ledger/lease"
+	"licenseledger/projections"
 )
 
 // config is what the flags say.
@@ -30,6 +31,9 @@ type config struct {
 	verbose    bool
 
 	startAt time.Time // where a new test clock stands; zero on real time
+
+	// around is what stands around each view; nil for nothing. No flag sets it: tests hold views up.
+	around func(projections.View) projections.View
 }
 
 func (c *config) flags(f *pflag.FlagSet) {

@@ -212,6 +212,9 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 		view  projections.View
 	}{{&d.licenses, licenses.New()}, {&d.usage, usage.View{}}, {&d.invoices, invoices.New()}, {&d.notices, notices.View{}},
 		{&d.audit, audit.New(signing(c.data))}} {
+		if c.around != nil {
+			v.view = c.around(v.view)
+		}
 		store, err := projections.Open(dir, v.view)
 		if refused := (*projections.RefusedError)(nil); errors.As(err, &refused) && refused.Outdated {
 			d.logger.Info("a view has another format now, and is built again from the stream", "view", v.view.Name())
