@@ -297,6 +297,12 @@ func TestBackup(t *testing.T) {
 	r := within(t, "--data", again, anyPort)
 	visible(t, r.ready(), known)
 	r.stop()
+	for path, kept := range snapshot(t, filepath.Join(dir, "keys")) {
+		name := must(filepath.Rel(dir, path))(t)
+		if got := snapshot(t, filepath.Join(again, "keys"))[filepath.Join(again, name)]; got != kept {
+			t.Errorf("%s is %q, and was %q", name, got, kept)
+		}
+	}
 	records, got := readLog(t, again)
 	if uint64(len(got)) <= known || len(got) > len(all)+5 || !sameEntries(got[:known+1], all[:known+1]) {
 		t.Errorf("%d was acknowledged before; of %d entries %d came back, or others", known, len(all), len(got))

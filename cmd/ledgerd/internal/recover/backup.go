@@ -41,6 +41,7 @@ const (
 	recordsFile    = "records"
 	namesFile      = "names.db"
 	tilesFolder    = "tiles"
+	keysFolder     = "keys"
 	backupAttempts = 20
 )
 
@@ -98,10 +99,23 @@ func (w *backupWriter) all(ctx context.Context, data string, tiles proof.Folder,
 	if err := w.add(recordsFile, records); err != nil {
 		return err
 	}
-	for _, name := range []string{"keys/checkpoint.key", "keys/checkpoint.pub", "operator.token"} {
+	secrets := []string{"operator.token"}
+	err = fs.WalkDir(os.DirFS(data), keysFolder, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && d.Type().IsRegular() {
+			secrets = append(secrets, name)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range secrets {
 		content, err := os.ReadFile(filepath.Join(data, filepath.FromSlash(name)))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue
+			continue // keys of leases come and go
 		}
 		if err == nil {
 			err = w.add(name, content)
@@ -306,6 +320,19 @@ func Unpack(from, data string) (Manifest, error) {
 	return m, syncFolder(filepath.Dir(filepath.Clean(data)))
 }
 
+// belongs says whether a backup holds a file of that name.
+func belongs(name string) bool {
+	if !filepath.IsLocal(name) || strings.Contains(name, "\\") || path.Clean(name) != name {
+		return false
+	}
+	switch name {
+	case manifestFile, recordsFile, namesFile, "operator.token":
+		return true
+	}
+	folder, _, within := strings.Cut(name, "/")
+	return within && (folder == tilesFolder || folder == keysFolder)
+}
+
 func unpack(from, dir string) (m Manifest, err error) {
 	file, err := os.Open(from)
 	if err != nil {
@@ -330,14 +357,17 @@ func unpack(from, dir string) (m Manifest, err error) {
 		if err != nil {
 			return m, fmt.Errorf("%w: %w", ErrBackup, err)
 		}
-		if whole || !filepath.IsLocal(h.Name) || strings.Contains(h.Name, "\\") {
+		if _, twice := sums[h.Name]; whole || twice || !belongs(h.Name) {
 			return m, fmt.Errorf("%w: it holds %.80q", ErrBackup, h.Name)
 		}
 		sum := sha256.Sum256(content)
 		switch h.Name {
 		case manifestFile:
-			if err := json.Unmarshal(content, &m); err != nil || m.Format != backupFormat {
-				return m, fmt.Errorf("%w: format %d: %w", ErrBackup, m.Format, err)
+			if err := json.Unmarshal(content, &m); err != nil {
+				return m, fmt.Errorf("%w: its manifest: %w", ErrBackup, err)
+			}
+			if m.Format != backupFormat {
+				return m, fmt.Errorf("%w: it is of format %d, and this program reads format %d", ErrBackup, m.Format, backupFormat)
 			}
 			whole = true
 			continue
