@@ -2,8 +2,11 @@ package clock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"licenseledger/ledger/ledgertest"
 	"licenseledger/ledger/license"
 	"licenseledger/projections"
+	"licenseledger/projections/audit"
 	"licenseledger/projections/invoices"
 	"licenseledger/projections/licenses"
 )
@@ -151,5 +155,33 @@ func TestMonthsEndInPages(t *testing.T) {
 	})
 	if err != nil || renewed != pages*pageSize {
 		t.Errorf("%d of %d licenses were renewed, %v", renewed, pages*pageSize, err)
+	}
+}
+
+// A view of tiles that does not get on keeps the clock from recording a checkpoint, and from nothing else.
+func TestSlowAuditViewHoldsUpNothingElse(t *testing.T) {
+	h := newHouse(t)
+	h.follow()
+	slow, err := projections.Open(t.TempDir(), audit.New(nil)) // nobody follows it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = slow.Close() })
+	h.Audit = slow
+	h.do("acme", license.Install{Endpoint: "pc-17", Company: "globex", Type: "server"})
+	h.test.Set(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC))
+	if err := errors.Join(h.catchUp(t.Context()), h.Drain(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range h.entries() {
+		for _, ev := range e.Events {
+			if e.Actor == events.ClockActor {
+				got = append(got, strings.TrimSuffix(ev.Data.Kind(), ".v1"))
+			}
+		}
+	}
+	if want := []string{"license.trial-ending", "license.converted", "month.closed", "license.renewed", "statement.issued"}; !slices.Equal(got, want) {
+		t.Errorf("recorded %q, want %q", got, want)
 	}
 }
