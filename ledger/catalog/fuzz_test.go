@@ -6,6 +6,7 @@ import (
 
 	"licenseledger/events"
 	"licenseledger/ledger/catalog"
+	"licenseledger/schemas"
 )
 
 // Whatever catalog comes: nothing panics, a good one says the same after the log has kept it, and filling it changes nothing more.
@@ -40,6 +41,9 @@ func FuzzCatalog(f *testing.F) {
 		var again events.Catalog
 		if err := json.Unmarshal(first, &again); err != nil {
 			t.Fatalf("%q is written as %q: %v", b, first, err)
+		}
+		if err := schemas.Check(schemas.Catalog(), first); err != nil {
+			t.Fatalf("%q is good, and not what the schema says: %v", first, err)
 		}
 		if problems := catalog.Validate(again); len(problems) > 0 {
 			t.Fatalf("%q is good, and not as it is kept: %v", b, problems)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
 
@@ -152,11 +150,8 @@ func (p *Problems) oneType(field string, t *events.Type) {
 }
 
 func (p *Problems) metered(field string, t *events.Type) {
-	switch n := utf8.RuneCountInString(t.Meter); {
-	case n == 0 || n > events.MaxMeterLength:
-		p.add(field+".meter", "must name a meter of 1 to %d characters", events.MaxMeterLength)
-	case !utf8.ValidString(t.Meter) || strings.ContainsFunc(t.Meter, unicode.IsControl):
-		p.add(field+".meter", "must be plain text")
+	if events.CheckMeter(t.Meter) != nil {
+		p.add(field+".meter", "must name a meter: 1 to %d printable ASCII characters, without \" and \\, as readings have", events.MaxMeterLength)
 	}
 	switch t.Aggregate {
 	case events.Sum, events.Max, events.Last, events.Unique, events.Average:
