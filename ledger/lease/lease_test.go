@@ -411,6 +411,11 @@ func FuzzParseKeys(f *testing.F) {
 		if err != nil {
 			return
 		}
+		for id, k := range keys {
+			if id == "" || len(k) != ed25519.PublicKeySize {
+				t.Fatalf("%q is read as key %q: %x", text, id, k)
+			}
+		}
 		back, err := json.Marshal(keys)
 		if err != nil {
 			t.Fatal(err)
