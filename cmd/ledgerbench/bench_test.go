@@ -47,7 +47,8 @@ func TestWorkloads(t *testing.T) {
 		"month-end, ":                                  {"fsync"},
 		"verify, re-hash":                              {"SHA-256 and tlog"},
 		"verify, rebuild aside":                        {"replay"},
-		"memory, ":                                     {"after 100", "after 1,000"},
+		"memory, coming in":                            {"after 100", "after 1,000"},
+		"memory, settled":                              {"after 100", "after 1,000"},
 	}
 	for line := range strings.Lines(stdout.String()) {
 		var r row

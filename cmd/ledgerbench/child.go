@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -48,7 +49,7 @@ const (
 
 // request asks a child for something.
 type request struct {
-	Do string // "pause" and "follow": the views; "visible": wait until they show everything; "stats"
+	Do string // "pause" and "follow": the views; "visible": wait until they show everything; "collect"; "stats"
 }
 
 // reply is a child's answer.
@@ -243,6 +244,13 @@ func (j job) beginLedger(ctx context.Context, stderr io.Writer) (url string, han
 			return reply{}, nil
 		case "visible":
 			return reply{}, h.visible(ctx)
+		case "collect":
+			// What an idle process does within minutes by itself, where a collection comes every two. Three, since the server's
+			// buffers go from its caches into pools, which give up what two collections have found unused.
+			for range 3 {
+				debug.FreeOSMemory()
+			}
+			return reply{}, nil
 		case "stats":
 			s := h.Stats()
 			info, err := h.streamBytes(ctx)

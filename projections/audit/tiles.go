@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sync/errgroup"
@@ -28,9 +29,6 @@ type MismatchError struct {
 func (e *MismatchError) Error() string {
 	return fmt.Sprintf("%s of the audit tiles and the stream differ: %s. One of the two is not what was acknowledged; nothing was changed", e.Path, e.What)
 }
-
-// spare bounds the memory that waits for the next bundles, in bytes: about what a transaction takes.
-const spare = 8 << 20
 
 // newFolder is where files lie until they are whole and on disk.
 const newFolder = ".new"
@@ -55,10 +53,10 @@ type writer struct {
 	key    proof.Key // nil Signer until the ledger's id is known
 
 	tree   *proof.Tree
-	bundle []byte // of the unfinished bundle: the entries on the right edge
-	signed uint64 // size of the checkpoint in the folder
-	full   []tile // since the last commit
-	free   [][]byte
+	bundle []byte    // of the unfinished bundle: the entries on the right edge
+	signed uint64    // size of the checkpoint in the folder
+	full   []tile    // since the last commit
+	free   sync.Pool // memory of bundles that are on disk, *[]byte
 
 	next   uint64 // the number of the entry that add takes
 	offset int    // where it stands in its bundle
@@ -226,10 +224,8 @@ func (w *writer) append(hash tlog.Hash, line []byte) error {
 
 // room is where the next bundle is gathered: memory of one that is on disk, or new, for one as large as the last.
 func (w *writer) room() []byte {
-	if last := len(w.free) - 1; last >= 0 {
-		b := w.free[last]
-		w.free = w.free[:last]
-		return b
+	if b, ok := w.free.Get().(*[]byte); ok {
+		return *b
 	}
 	for i := len(w.full) - 1; i >= 0; i-- {
 		if w.full[i].L == proof.EntriesLevel {
@@ -396,8 +392,9 @@ func (w *writer) forget() {
 	w.before, w.partial = w.partial, now
 	for _, t := range w.full {
 		w.disk.remove(filepath.FromSlash(proof.Path(t.Tile)) + ".p")
-		if t.L == proof.EntriesLevel && len(w.free)*cap(t.data) < spare {
-			w.free = append(w.free, t.data[:0])
+		if t.L == proof.EntriesLevel {
+			b := t.data[:0]
+			w.free.Put(&b)
 		}
 	}
 	w.full = w.full[:0]
