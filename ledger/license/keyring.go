@@ -233,7 +233,7 @@ func keyDueKey(k *events.Key) string {
 		return ""
 	}
 	if t := k.NextDue(); !t.IsZero() {
-		return timeKey(t) + k.ID
+		return timeKeyOf(t, k.ID)
 	}
 	return ""
 }
