@@ -33,7 +33,7 @@ type daemon struct {
 
 // vitals are what a process uses at a moment.
 type vitals struct {
-	heap       float64 // bytes in use
+	heap       float64 // bytes that the last collection found alive
 	goroutines float64
 	files      float64 // open
 	resident   float64 // anonymous, bytes
@@ -163,7 +163,7 @@ func (d *daemon) vitals(ctx context.Context) (v vitals, err error) {
 		return v, err
 	}
 	defer resp.Body.Close()
-	wanted := map[string]*float64{"go_memstats_heap_alloc_bytes": &v.heap, "go_goroutines": &v.goroutines}
+	wanted := map[string]*float64{"go_gc_heap_live_bytes": &v.heap, "go_goroutines": &v.goroutines}
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
 		if into := wanted[name]; into != nil {

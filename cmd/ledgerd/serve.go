@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,7 +112,9 @@ func serve(ctx context.Context, c config, stdout io.Writer, logger *slog.Logger)
 		Audit: d.audit, AuditReader: audit.NewReader(filepath.Join(c.data, "views"), d.audit), AuditKey: func() (string, error) { return publicKey(c.data) },
 		Logger: logger, Registry: prometheus.NewRegistry(), Ready: d.ready, Stats: d.sequencer.Stats, Intake: reports.Stats,
 	}
-	config.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	config.Registry.MustRegister(
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")})),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if d.server != nil {
 		config.Disconnect = d.server.Disconnect
 		if err := config.Registry.Register(copiesMetrics{d.journal, d.scrub}); err != nil {
