@@ -36,7 +36,6 @@ type house struct {
 
 	conn   *nats.Conn
 	log    *stream.Stream
-	read   *stream.Stream       // the log over a connection of its own, as the views read it
 	stores []*projections.Store // the licenses view is the first
 	logger *slog.Logger
 
@@ -113,13 +112,6 @@ func openLog(ctx context.Context, dir string, listen bool, stderr io.Writer, vie
 	if h.log, err = stream.Create(ctx, admin, h.conn, stream.Config{}); err != nil {
 		return nil, err
 	}
-	reading, err := h.connect()
-	if err != nil {
-		return nil, err
-	}
-	if h.read, err = stream.Open(ctx, reading, stream.Config{}); err != nil {
-		return nil, err
-	}
 	if h.stores, err = openViews(viewsFolder(dir), views...); err != nil {
 		return nil, err
 	}
@@ -174,7 +166,7 @@ func closeViews(stores []*projections.Store) error {
 // follow lets the views follow the stream.
 func (h *house) follow() {
 	if h.unfollow == nil {
-		h.unfollow = followed(h.read, h.logger, h.stores)
+		h.unfollow = followed(h.log, h.logger, h.stores)
 	}
 }
 

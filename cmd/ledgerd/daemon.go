@@ -40,9 +40,7 @@ type daemon struct {
 	server    *natsd.Server // nil with an external server
 	conn      *nats.Conn    // of the stream
 	doors     *nats.Conn    // of the intake, so that neither waits behind the other's bytes
-	views     *nats.Conn    // of what follows the stream, for the same reason: with 64 callers a tenth more commands
 	log       *stream.Stream
-	followed  *stream.Stream   // the log as the views read it
 	journal   *journal.Journal // nil with an external server
 	licenses  *projections.Store
 	usage     *projections.Store
@@ -113,7 +111,7 @@ func (d *daemon) openStream(ctx context.Context, c config, agents agentCheck) er
 		}
 		connect = func() (*nats.Conn, error) { return d.server.Connect(options...) }
 	}
-	for _, conn := range []**nats.Conn{&d.conn, &d.doors, &d.views} {
+	for _, conn := range []**nats.Conn{&d.conn, &d.doors} {
 		opened, err := connect()
 		if err != nil {
 			return fmt.Errorf("connect to NATS: %w", err)
@@ -167,9 +165,6 @@ func (d *daemon) openLog(ctx context.Context, c config, admin *nats.Conn, config
 			return errors.Join(jerr, errStreamGone(c.data))
 		}
 		d.log, err = stream.Create(ctx, admin, d.conn, config)
-	}
-	if err == nil {
-		d.followed, err = stream.Open(ctx, d.views, config)
 	}
 	return err
 }
@@ -239,7 +234,7 @@ func (d *daemon) openViews(ctx context.Context, c config, progress func(projecti
 	followCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var done sync.WaitGroup
 	done.Go(func() {
-		err := projections.Follow(followCtx, d.followed, projections.Options{
+		err := projections.Follow(followCtx, d.log, projections.Options{
 			Fatal:    func(err error) bool { return errors.Is(err, ledger.ErrGap) || errors.Is(err, events.ErrMalformed) },
 			Progress: progress, Log: d.logger,
 		}, d.stores()...)
