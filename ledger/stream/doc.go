@@ -32,6 +32,15 @@
 //
 // Get and Last ask the stream's leader, never a replica: direct gets are off.
 //
+// With several replicas a leader that is cut off from the others goes on
+// answering for ten seconds and more, from what it has, while the others may
+// have another leader after four. Last believes one only if it has heard a
+// majority within three seconds ([ErrNoLeader] otherwise, which passes): so
+// what a decision rests on is no older than its question. A node that is cut off
+// or hangs keeps its clients, too; [Watch] moves a connection to the next one.
+// A new leader may, for a moment, be behind what the old one had acknowledged:
+// [ledger.Config.Doubt] says how long that is not taken for a loss.
+//
 // Read is a pull consumer of its own, without acknowledgements, kept in the
 // server's memory. The reader counts two things: the consumer's own numbering,
 // whose jumps mean that messages were lost between server and reader, and the
