@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -70,7 +71,11 @@ func (s *server) problem(ctx context.Context, err error) *api.Problem {
 		}
 	}
 	if p.Status >= http.StatusInternalServerError && p.Code != api.CodeBehind && p.Code != api.CodeOverloaded {
-		s.Logger.ErrorContext(ctx, "a request failed", "request", requestOf(ctx).id, "code", p.Code, "err", err)
+		level := slog.LevelError
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			level = slog.LevelInfo // the caller left before the answer came
+		}
+		s.Logger.Log(ctx, level, "a request failed", "request", requestOf(ctx).id, "code", p.Code, "err", err)
 	}
 	return p
 }
