@@ -154,8 +154,9 @@ func (c *cluster) urls(i int) string {
 
 // placement says who keeps the ledger's stream, as a node sees it that is not node without.
 type placement struct {
-	leader  int
-	current bool // everybody has all of it
+	leader int
+	// current: everybody has all of it. near: everybody follows closely; while records come in, somebody is always a few behind.
+	current, near bool
 }
 
 // placement asks until there is a leader; without is a node that is not asked, such as one that is cut off: -1: none.
@@ -193,8 +194,10 @@ func (c *cluster) ask(ctx context.Context, i int) (p placement, err error) {
 		Cluster struct {
 			Leader   string `json:"leader"`
 			Replicas []struct {
-				Current bool `json:"current"`
-				Offline bool `json:"offline"`
+				Current bool          `json:"current"`
+				Offline bool          `json:"offline"`
+				Active  time.Duration `json:"active"`
+				Lag     uint64        `json:"lag"`
 			} `json:"replicas"`
 		} `json:"cluster"`
 	}
@@ -202,8 +205,10 @@ func (c *cluster) ask(ctx context.Context, i int) (p placement, err error) {
 		return p, err
 	}
 	p.leader, p.current = -1, len(info.Cluster.Replicas) == len(c.nodes)-1
+	p.near = p.current
 	for _, r := range info.Cluster.Replicas {
 		p.current = p.current && r.Current && !r.Offline
+		p.near = p.near && !r.Offline && r.Active > 0 && r.Active < 3*time.Second && r.Lag < 100
 	}
 	for n := range c.nodes {
 		if c.nodes[n].job.Node.Name == info.Cluster.Leader {

@@ -39,8 +39,8 @@ type soakLoad struct {
 	reports, decisions                                                latencies
 }
 
-// soakWindow is how many reports an agent has under way while what is possible is measured, and soakBurst how many more come at once
-// from each in a burst: more in all than an intake lets wait.
+// soakWindow is how many reports an agent has under way, and soakBurst how many in a burst, of so many that come at once: more in all than an intake
+// lets wait. What is due beyond that waits at the agent, as in a spool.
 const (
 	soakWindow = 8
 	soakBurst  = 250
@@ -131,7 +131,7 @@ func (l *soakLoad) capacity(ctx context.Context, length time.Duration) (reports,
 	l.free.Store(true)
 	for _, a := range l.agents {
 		for range soakWindow {
-			a.report(time.Now())
+			a.report(time.Now(), soakWindow)
 		}
 	}
 	wait := func(d time.Duration) error {
@@ -202,7 +202,7 @@ func (l *soakLoad) plan(ctx context.Context) {
 	l.every(func(due int) {
 		now := time.Now()
 		for range due {
-			l.agents[turn%len(l.agents)].report(now)
+			l.agents[turn%len(l.agents)].report(now, soakWindow)
 			turn++
 		}
 	}, math.Float64frombits(l.rate.Load()))
@@ -213,7 +213,7 @@ func (l *soakLoad) burst() {
 	l.disturbed()
 	for range soakBurst {
 		for _, a := range l.agents {
-			a.report(time.Now())
+			a.report(time.Now(), soakBurst)
 		}
 	}
 }
@@ -346,8 +346,9 @@ type soakAgent struct {
 	inbox string
 
 	mu    sync.Mutex
-	last  uint64 // number of the last report
-	sum   int64  // of all values
+	due   []time.Time // of reports that are not made yet
+	last  uint64      // number of the last report
+	sum   int64       // of all values
 	under map[uint64]*underWay
 }
 
@@ -361,19 +362,29 @@ type underWay struct {
 // soakPatience is how long an agent waits for an answer.
 const soakPatience = 5 * time.Second
 
-// report makes the next report and sends it.
-func (a *soakAgent) report(due time.Time) {
-	a.mu.Lock()
-	a.last++
-	seq, value := a.last, rand.Int64N(1_000_000)
-	a.sum += value
-	body := appendReading([]byte(`{"spool":"","seq":`+strconv.FormatUint(seq, 10)+`,"company":"`+a.company+`","readings":[`), "backup_bytes",
-		strconv.AppendInt(nil, value, 10), events.Stamp(due))
-	u := &underWay{body: append(body, "]}"...), due: due}
-	a.under[seq] = u
-	a.send(seq, u)
-	a.mu.Unlock()
+// report has one more report to make.
+func (a *soakAgent) report(due time.Time, window int) {
 	a.load.waiting.Add(1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.due = append(a.due, due)
+	a.pump(window)
+}
+
+// pump makes reports that are due, in order, while there is room under way for them. The lock is held.
+func (a *soakAgent) pump(window int) {
+	for len(a.due) > 0 && len(a.under) < window {
+		due := a.due[0]
+		a.due = a.due[1:]
+		a.last++
+		seq, value := a.last, rand.Int64N(1_000_000)
+		a.sum += value
+		body := appendReading([]byte(`{"spool":"","seq":`+strconv.FormatUint(seq, 10)+`,"company":"`+a.company+`","readings":[`), "backup_bytes",
+			strconv.AppendInt(nil, value, 10), events.Stamp(due))
+		u := &underWay{body: append(body, "]}"...), due: due}
+		a.under[seq] = u
+		a.send(seq, u)
+	}
 }
 
 // send sends a report; where there is no connection, it is sent when there is one.
@@ -422,6 +433,7 @@ func (a *soakAgent) answered(m *nats.Msg) {
 	u := a.under[seq]
 	if u != nil && final {
 		delete(a.under, seq)
+		a.pump(soakWindow)
 	} else if u != nil {
 		u.again = time.Now().Add(100*time.Millisecond + rand.N(400*time.Millisecond))
 	}
@@ -436,7 +448,7 @@ func (a *soakAgent) answered(m *nats.Msg) {
 		}
 		a.load.reports.add(a.load, u.due)
 		if a.load.free.Load() {
-			a.report(time.Now())
+			a.report(time.Now(), soakWindow)
 		}
 	case answer.Code == string(api.CodeOverloaded):
 		a.load.overloaded.Add(1)

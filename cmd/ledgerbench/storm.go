@@ -172,7 +172,7 @@ func (s *storm) run(ctx context.Context) (r stormed, err error) {
 		return r, err
 	}
 	r.Seconds = time.Since(s.begun).Seconds()
-	if err := s.whole(ctx); err != nil {
+	if err := s.whole(ctx, func(p placement) bool { return p.current }); err != nil {
 		return r, err
 	}
 	return r, s.check(ctx, &r)
@@ -291,7 +291,7 @@ func (s *storm) faults(ctx context.Context, r *stormed, errs chan error) error {
 	var times []float64
 	began := time.Now()
 	for n := 0; n < s.least || time.Since(began) < s.length; n++ {
-		if err := s.whole(ctx); err != nil {
+		if err := s.whole(ctx, func(p placement) bool { return p.near }); err != nil {
 			return err
 		}
 		if err := s.pause(ctx, errs, 500*time.Millisecond+time.Duration(s.rand.Int64N(int64(time.Second)))); err != nil {
@@ -364,13 +364,13 @@ func (s *storm) progress(ctx context.Context, errs chan error, since time.Time) 
 	return fmt.Errorf("nothing was acknowledged for %s", stormPatience)
 }
 
-// whole waits until all nodes have all of the stream.
-func (s *storm) whole(ctx context.Context) error {
+// whole waits until all nodes follow: no second one may be broken before.
+func (s *storm) whole(ctx context.Context, enough func(placement) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*stormPatience)
 	defer cancel()
 	for {
 		p, err := s.cluster.placement(ctx, -1)
-		if err != nil || p.current {
+		if err != nil || enough(p) {
 			return err
 		}
 		select {
