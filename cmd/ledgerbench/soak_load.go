@@ -284,6 +284,19 @@ func (l *soakLoad) tell(r *soaked) {
 	r.CommandP50, r.CommandP99 = l.decisions.quantile(0.5), l.decisions.quantile(0.99)
 }
 
+// wake lets a ledger load what its decisions rest on, and record nothing.
+func (l *soakLoad) wake(ctx context.Context) error {
+	for _, a := range l.agents[:fleetProviders] {
+		_, err := l.client.AllocateLicense(ctx, a.provider, api.LicenseAllocate{
+			LicenseType: "server", Company: a.company, Assignee: api.Assignee{Kind: api.KindEndpoint, ID: "nobody"},
+		}, api.ChangeOptions{DryRun: true})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // check asks a ledger for everything that was acknowledged: every report and every command counted once, and nothing else.
 func (l *soakLoad) check(ctx context.Context) error {
 	type usage struct{ count, sum int64 }
