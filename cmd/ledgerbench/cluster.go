@@ -157,6 +157,7 @@ type placement struct {
 	leader int
 	// current: everybody has all of it. near: everybody follows closely; while records come in, somebody is always a few behind.
 	current, near bool
+	far           []int // nodes that do not follow closely
 }
 
 // placement asks until there is a leader; without is a node that is not asked, such as one that is cut off: -1: none.
@@ -194,6 +195,7 @@ func (c *cluster) ask(ctx context.Context, i int) (p placement, err error) {
 		Cluster struct {
 			Leader   string `json:"leader"`
 			Replicas []struct {
+				Name    string        `json:"name"`
 				Current bool          `json:"current"`
 				Offline bool          `json:"offline"`
 				Active  time.Duration `json:"active"`
@@ -208,7 +210,15 @@ func (c *cluster) ask(ctx context.Context, i int) (p placement, err error) {
 	p.near = p.current
 	for _, r := range info.Cluster.Replicas {
 		p.current = p.current && r.Current && !r.Offline
-		p.near = p.near && !r.Offline && r.Active > 0 && r.Active < 3*time.Second && r.Lag < 100
+		if !r.Offline && r.Active > 0 && r.Active < 3*time.Second && r.Lag < 100 {
+			continue
+		}
+		p.near = false
+		for n := range c.nodes {
+			if c.nodes[n].job.Node.Name == r.Name {
+				p.far = append(p.far, n)
+			}
+		}
 	}
 	for n := range c.nodes {
 		if c.nodes[n].job.Node.Name == info.Cluster.Leader {

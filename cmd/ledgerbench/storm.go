@@ -50,6 +50,7 @@ type storm struct {
 	entries map[string]uint64 // position by the name that a command has in the log
 	refused map[string]bool   // commands that changed nothing
 	asked   int               // calls that were repeated
+	again   int               // nodes that were started again because they did not follow
 	unknown int               // answers that said so
 }
 
@@ -62,7 +63,8 @@ type stormed struct {
 	Reports        int            `json:"reports"`
 	Repeated       int            `json:"repeated"`
 	Unknown        int            `json:"outcomes_unknown"`
-	ProgressMedian float64        `json:"progress_s_median"` // from a fault to the next acknowledgement
+	StartedAgain   int            `json:"nodes_started_again"` // because they did not follow by themselves
+	ProgressMedian float64        `json:"progress_s_median"`   // from a fault to the next acknowledgement
 	ProgressMax    float64        `json:"progress_s_max"`
 	Entries        uint64         `json:"entries"`
 	Linearizable   bool           `json:"linearizable"`
@@ -364,14 +366,24 @@ func (s *storm) progress(ctx context.Context, errs chan error, since time.Time) 
 	return fmt.Errorf("nothing was acknowledged for %s", stormPatience)
 }
 
-// whole waits until all nodes follow: no second one may be broken before.
-func (s *storm) whole(ctx context.Context, enough func(placement) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*stormPatience)
+// whole waits until all nodes follow: no second one may be broken before. A node that is joined again now and then keeps its routes, and its replica
+// of the stream hears nothing for minutes; it is started again, as its operator would, and counted.
+func (s *storm) whole(parent context.Context, enough func(placement) bool) error {
+	ctx, cancel := context.WithTimeout(parent, 3*stormPatience)
 	defer cancel()
-	for {
+	for since := time.Now(); ; {
 		p, err := s.cluster.placement(ctx, -1)
 		if err != nil || enough(p) {
 			return err
+		}
+		if len(p.far) == 1 && time.Since(since) > stormPatience {
+			s.say("%s does not follow, and is started again", s.cluster.nodes[p.far[0]].job.Node.Name)
+			s.again++
+			s.cluster.kill(p.far[0])
+			if err := s.cluster.begin(parent, p.far[0]); err != nil {
+				return err
+			}
+			since = time.Now()
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
@@ -554,7 +566,7 @@ func (s *storm) check(ctx context.Context, r *stormed) error {
 	if total != r.Reports {
 		errs = append(errs, fmt.Errorf("%d reports were acknowledged, %d are recorded", r.Reports, total))
 	}
-	r.Commands, r.Refused, r.Repeated, r.Unknown = len(s.entries), len(s.refused), s.asked, s.unknown
+	r.Commands, r.Refused, r.Repeated, r.Unknown, r.StartedAgain = len(s.entries), len(s.refused), s.asked, s.unknown, s.again
 	if r.Commands == 0 || r.Refused == 0 || r.Reports == 0 {
 		errs = append(errs, errors.New("nothing was put to the test"))
 	}
@@ -586,6 +598,7 @@ func (r *stormed) write(out io.Writer) error {
 	line("faults", "%s", strings.Join(faults, ", "))
 	line("acknowledged", "%d commands, %d reports; each is there once", r.Commands, r.Reports)
 	line("refused", "%d; none of them is recorded", r.Refused)
+	line("started again", "%d nodes that did not follow by themselves", r.StartedAgain)
 	line("asked again", "%d times; %d outcomes were unknown for a while", r.Repeated, r.Unknown)
 	line("answers again", "after %.1f s, at most %.1f s", r.ProgressMedian, r.ProgressMax)
 	line("entries", "%d, the same at both ledgerds", r.Entries)
