@@ -160,7 +160,7 @@ func (p *Problem) Error() string {
 		b.WriteString(" (missing: " + p.Permission + ")")
 	}
 	if !p.Until.IsZero() {
-		b.WriteString(" (until " + p.Until.UTC().Format(time.RFC3339) + ")")
+		b.WriteString(" (until " + p.Until.UTC().Format(time.RFC3339Nano) + ")")
 	}
 	return b.String()
 }

@@ -215,6 +215,7 @@ func TestProblemInOneLine(t *testing.T) {
 		{api.Problem{Code: "not_found", Title: "There is no such thing"}, "not_found: There is no such thing"},
 		{api.Problem{Code: "permission_denied", Title: "A permission is missing", Permission: "licenses.buy"}, "permission_denied: A permission is missing (missing: licenses.buy)"},
 		{api.Problem{Code: "release_locked", Detail: "seat 3", Until: time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)}, "release_locked: seat 3 (until 2026-05-01T10:00:00Z)"},
+		{api.Problem{Code: "release_locked", Detail: "seat 3", Until: time.Date(2026, 5, 1, 10, 0, 0, 753_000_000, time.UTC)}, "release_locked: seat 3 (until 2026-05-01T10:00:00.753Z)"},
 		{api.Problem{Code: "invalid", Detail: "not valid", Errors: []api.FieldError{{Location: "body.quantity", Message: "at least 1"}, {Message: "empty"}}}, "invalid: not valid (body.quantity: at least 1; empty)"},
 		{api.Problem{Status: 502, Title: "Bad Gateway"}, "status 502: Bad Gateway"},
 	} {
