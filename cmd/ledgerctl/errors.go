@@ -151,6 +151,9 @@ func hintFor(cmd *cobra.Command, p *api.Problem) string {
 	case "":
 		return "that is not a ledger's answer: is --server right?"
 	case api.CodeUnauthenticated:
+		if cmd.Flags().Lookup("secret-file") != nil {
+			return "" // no token was shown; the ledger says what was wrong with the secret
+		}
 		return "the ledger does not know this token: is it this ledger's? ledgerd writes the operator's to operator.token in its data folder"
 	case api.CodePermissionDenied:
 		return "the token does not allow it: take another with --token-file, or have the permission given"
