@@ -76,20 +76,8 @@ string: "6.99".`,
 }
 
 func (c *cli) readCatalog(file string) (catalog api.Catalog, err error) {
-	input, err := c.open(file)
-	if err != nil {
+	if err := c.readBody(file, "the catalog", `ledgerctl catalog show -o json shows one; money is a string in it, "6.99"`, &catalog); err != nil {
 		return catalog, err
-	}
-	defer input.Close()
-	text, err := io.ReadAll(io.LimitReader(input, api.MaxBody+1))
-	if err != nil {
-		return catalog, fmt.Errorf("reading the catalog: %w", err)
-	}
-	if len(text) > api.MaxBody {
-		return catalog, &usageError{text: fmt.Sprintf("the catalog %s is larger than %d bytes", file, api.MaxBody)}
-	}
-	if err := decodeStrict(text, &catalog); err != nil {
-		return catalog, &usageError{text: "the catalog " + file + ": " + err.Error(), hint: `ledgerctl catalog show -o json shows one; money is a string in it, "6.99"`}
 	}
 	// What a file leaves out is empty, not null.
 	if catalog.Minimum == nil {

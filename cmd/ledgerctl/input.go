@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"licenseledger/ledger/api"
 )
 
 // open opens an input file; - is standard input.
@@ -22,6 +24,27 @@ func (c *cli) open(name string) (io.ReadCloser, error) {
 		return nil, &usageError{text: err.Error()}
 	}
 	return file, nil
+}
+
+// readBody reads a body of a call in JSON from an input file. what stands before the file's name in errors, as "the catalog"; hint says how such
+// a file looks.
+func (c *cli) readBody(file, what, hint string, into any) error {
+	input, err := c.open(file)
+	if err != nil {
+		return err
+	}
+	defer input.Close()
+	text, err := io.ReadAll(io.LimitReader(input, api.MaxBody+1))
+	if err != nil {
+		return fmt.Errorf("reading %s %s: %w", what, file, err)
+	}
+	if len(text) > api.MaxBody {
+		return &usageError{text: fmt.Sprintf("%s %s: larger than %d bytes", what, file, api.MaxBody)}
+	}
+	if err := decodeStrict(text, into); err != nil {
+		return &usageError{text: what + " " + file + ": " + err.Error(), hint: hint}
+	}
+	return nil
 }
 
 // decodeStrict decodes one JSON value and nothing behind it. Its errors are for whoever wrote the JSON.

@@ -27,9 +27,10 @@ the command says which, and still ends with 0: the others are backed up.`,
     ledgerctl key job 01K9PZ3V5Q6W7X8Y9ZABCDEFGH --instance srv-1 --job nightly --objects -
   ledgerctl key job 01K9PZ3V5Q6W7X8Y9ZABCDEFGH --instance srv-1 --job bring-back --kind restore`,
 		pace: paceStream,
-		run: func(ctx context.Context, args []string) (err error) {
+		run: func(ctx context.Context, args []string) error {
 			if file != "" {
-				if body.Objects, err = c.readObjects(file); err != nil {
+				const hint = `they are a list like [{"id":"sales","kind":"group-mailbox","users":[{"id":"ann@globex.example"}]}]`
+				if err := c.readBody(file, "the objects in", hint, &body.Objects); err != nil {
 					return err
 				}
 			}
@@ -67,29 +68,6 @@ the command says which, and still ends with 0: the others are backed up.`,
 	required(cmd, "instance", "job")
 	changeFlags(cmd, &o)
 	return cmd
-}
-
-// readObjects reads the objects of a job, in JSON as the HTTP call has them.
-func (c *cli) readObjects(file string) (objects []api.JobObject, err error) {
-	input, err := c.open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer input.Close()
-	text, err := io.ReadAll(io.LimitReader(input, api.MaxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the objects: %w", err)
-	}
-	if len(text) > api.MaxBody {
-		return nil, &usageError{text: fmt.Sprintf("the objects in %s are larger than %d bytes", file, api.MaxBody)}
-	}
-	if err := decodeStrict(text, &objects); err != nil {
-		return nil, &usageError{
-			text: "the objects in " + file + ": " + err.Error(),
-			hint: `they are a list like [{"id":"sales","kind":"group-mailbox","users":[{"id":"ann@globex.example"}]}]`,
-		}
-	}
-	return objects, nil
 }
 
 func (c *cli) keyRemoveJob() *cobra.Command {
