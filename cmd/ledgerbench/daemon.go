@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,39 @@ type vitals struct {
 	goroutines float64
 	files      float64 // open
 	resident   float64 // anonymous, bytes
+}
+
+// staying is a long form that looks for everything that real ledgerds acknowledged.
+type staying struct {
+	name    string
+	program string // ledgerd; empty: built from this source
+	dir     string // of its own
+}
+
+// outcome is what a long form came to, for people; encoding/json has it for programs.
+type outcome interface{ write(io.Writer) error }
+
+// withFolder lets run work in a folder of its own, with a ledgerd to start, and prints what it came to. What failed leaves its files, and says where.
+func (s *staying) withFolder(ctx context.Context, parent, output string, stdout io.Writer, run func() (outcome, error)) (err error) {
+	if s.dir, err = os.MkdirTemp(parent, "ledgerbench-"+s.name+"-"); err != nil {
+		return err
+	}
+	if s.program == "" {
+		if s.program, err = buildLedgerd(ctx, s.dir); err != nil {
+			return errors.Join(err, os.RemoveAll(s.dir))
+		}
+	}
+	result, err := run()
+	if err != nil {
+		return fmt.Errorf("%s, files in %s: %w", s.name, s.dir, err)
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		return err
+	}
+	if output == "json" {
+		return json.NewEncoder(stdout).Encode(result)
+	}
+	return result.write(stdout)
 }
 
 // buildLedgerd builds ledgerd from the source that this program is run in.

@@ -30,12 +30,11 @@ import (
 // pool away and take them back, and count what agents report. Afterwards nothing that was acknowledged may be missing or be
 // there twice, and what all callers saw must be what one ledger, that does one thing after the other, could have answered.
 type storm struct {
-	stderr  io.Writer
-	dir     string
-	program string // ledgerd; empty: built from this source
-	length  time.Duration
-	least   int // faults, however short it is
-	seed    uint64
+	staying
+	stderr io.Writer
+	length time.Duration
+	least  int // faults, however short it is
+	seed   uint64
 
 	cluster *cluster
 	daemons [2]*daemon
@@ -83,7 +82,7 @@ const (
 )
 
 func stormCommand(b *bench, output *string, started *bool, stdout io.Writer) *cobra.Command {
-	s := &storm{stderr: b.stderr, length: 5 * time.Minute, least: 7}
+	s := &storm{staying: staying{name: "cluster"}, stderr: b.stderr, length: 5 * time.Minute, least: 7}
 	cmd := &cobra.Command{
 		Use:   "cluster [flags]",
 		Short: "Let two ledgerds share three NATS nodes, break the nodes, and look for everything that was acknowledged",
@@ -96,25 +95,16 @@ acknowledged must be there once, and what callers saw must be linearizable.`,
 				return fmt.Errorf("--for %s, --faults %d: more than nothing", s.length, s.least)
 			}
 			*started = true
-			dir, err := os.MkdirTemp(b.dir, "ledgerbench-cluster-")
-			if err != nil {
-				return err
-			}
-			s.dir = dir
 			if s.seed == 0 {
 				s.seed = rand.Uint64()
 			}
-			result, err := s.run(cmd.Context())
-			if err != nil {
-				return fmt.Errorf("cluster, --seed %d, files in %s: %w", s.seed, dir, err)
-			}
-			if err := os.RemoveAll(dir); err != nil {
-				return err
-			}
-			if *output == "json" {
-				return json.NewEncoder(stdout).Encode(result)
-			}
-			return result.write(stdout)
+			return s.withFolder(cmd.Context(), b.dir, *output, stdout, func() (outcome, error) {
+				r, err := s.run(cmd.Context())
+				if err != nil {
+					err = fmt.Errorf("--seed %d: %w", s.seed, err)
+				}
+				return &r, err
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -135,11 +125,6 @@ func (s *storm) name(key string) string { return "http/operator/" + key }
 func (s *storm) run(ctx context.Context) (r stormed, err error) {
 	s.begun, s.rand = time.Now(), rand.New(rand.NewPCG(s.seed, 0))
 	s.entries, s.refused = make(map[string]uint64), make(map[string]bool)
-	if s.program == "" {
-		if s.program, err = buildLedgerd(ctx, s.dir); err != nil {
-			return r, err
-		}
-	}
 	if s.cluster, err = startCluster(ctx, filepath.Join(s.dir, "cluster"), s.stderr); err != nil {
 		return r, err
 	}
@@ -339,18 +324,13 @@ func (s *storm) pause(ctx context.Context, errs chan error, d time.Duration) err
 		return nil
 	case err := <-errs:
 		errs <- nil // it is counted once
-		return cmpErr(err)
+		if err == nil {
+			err = errors.New("a caller ended by itself")
+		}
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// cmpErr is an end that came too early.
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("a caller ended by itself")
-	}
-	return err
 }
 
 // progress waits until something that is acknowledged was begun after a moment.
