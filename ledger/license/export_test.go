@@ -12,11 +12,11 @@ import (
 
 // Rows takes a state apart, as a view stores it.
 func (s *State) Rows() Rows {
-	r := Rows{Account: s.account, Commands: make(map[string]Remembered)}
+	r := Rows{Account: s.account}
 	s.companies.Scan(func(_ string, c *events.CompanySet) bool { r.Companies = append(r.Companies, c); return true })
 	s.endpoints.Scan(func(_ string, e *events.EndpointSet) bool { r.Endpoints = append(r.Endpoints, e); return true })
 	s.licenses.Scan(func(_ string, l *events.License) bool { r.Licenses = append(r.Licenses, l); return true })
-	s.commands.Scan(func(id string, c Remembered) bool { r.Commands[id] = c; return true })
+	r.Commands = maps.Clone(s.commands.known)
 	s.admins.Scan(func(_ string, a *events.AdministratorSet) bool {
 		r.Administrators = append(r.Administrators, a)
 		return true
@@ -59,7 +59,7 @@ func (s *State) Dump() string {
 	for _, index := range []struct {
 		name string
 		keys []string
-	}{{"held", s.held.Keys()}, {"free", s.free.Keys()}, {"due", s.due.Keys()}, {"forgets", s.forgets.Keys()}} {
+	}{{"held", s.held.Keys()}, {"free", s.free.Keys()}, {"due", s.due.Keys()}} {
 		fmt.Fprintf(&b, "%s %q\n", index.name, index.keys)
 	}
 	return b.String()

@@ -131,10 +131,9 @@ func (d *decider) canHoldInstead(t events.Type, old events.License) error {
 	d.settleHeld(old.Assignee)
 	without := old
 	without.Assigned = false
-	probe := *d
-	probe.state = d.state.Fork()
-	probe.state.set(&without)
-	return probe.canHold(t, old.Assignee)
+	d.state.set(&without)
+	defer d.state.set(&old) // nothing falls due meanwhile: the assignee's licenses are settled
+	return d.canHold(t, old.Assignee)
 }
 
 // Renew lets a new paid license follow one that expired or was released, for its assignee if that one is still free (domain L9).

@@ -17,19 +17,18 @@ type State struct {
 	companies btree.Map[string, *events.CompanySet]
 	endpoints btree.Map[string, *events.EndpointSet]
 	licenses  btree.Map[string, *events.License]
-	commands  btree.Map[string, Remembered]
+	commands  memory
 	admins    btree.Map[string, *events.AdministratorSet]
 	tokens    btree.Map[string, *events.TokenIssued]
 	ring      keyring
 
 	// What follows is derived from the above.
 
-	held    btree.Map[string, none] // assignee, type, license: what an assignee holds in force
-	free    btree.Map[string, none] // pool, type, license: paid and unassigned
-	due     btree.Map[string, none] // time, license or key: when something happens to it by itself
-	lapsed  btree.Map[string, none] // assignee (none if it was free), license: expired because a charge failed
-	trials  btree.Map[string, none] // assignee, type, license: has had its trial
-	forgets btree.Map[string, none] // time, command: in the order in which commands are forgotten
+	held   btree.Map[string, none] // assignee, type, license: what an assignee holds in force
+	free   btree.Map[string, none] // pool, type, license: paid and unassigned
+	due    btree.Map[string, none] // time, license or key: when something happens to it by itself
+	lapsed btree.Map[string, none] // assignee (none if it was free), license: expired because a charge failed
+	trials btree.Map[string, none] // assignee, type, license: has had its trial
 }
 
 type none = struct{}
@@ -37,14 +36,14 @@ type none = struct{}
 // NewState is the state of a provider that does not exist yet.
 func NewState() *State { return &State{} }
 
-// Fork is an independent copy. It costs a few hundred bytes, whatever the state's size.
+// Fork is an independent copy. It costs a few hundred bytes, whatever the state's size, and what is remembered of commands.
 func (s *State) Fork() *State {
 	return &State{
 		account:   s.account,
 		companies: *s.companies.Copy(),
 		endpoints: *s.endpoints.Copy(),
 		licenses:  *s.licenses.Copy(),
-		commands:  *s.commands.Copy(),
+		commands:  s.commands.fork(),
 		held:      *s.held.Copy(),
 		free:      *s.free.Copy(),
 		due:       *s.due.Copy(),
@@ -52,7 +51,6 @@ func (s *State) Fork() *State {
 		trials:    *s.trials.Copy(),
 		admins:    *s.admins.Copy(),
 		tokens:    *s.tokens.Copy(),
-		forgets:   *s.forgets.Copy(),
 		ring:      s.ring.fork(),
 	}
 }
@@ -75,9 +73,9 @@ type Rows struct {
 	Prepaid   []*Prepaid
 }
 
-// FromRows builds a state.
+// FromRows builds a state, to which the rows belong from then on.
 func FromRows(r Rows) *State {
-	s := &State{account: r.Account}
+	s := &State{account: r.Account, commands: memoryOf(r.Commands)}
 	for _, c := range r.Companies {
 		s.companies.Set(c.Company, c)
 	}
@@ -86,9 +84,6 @@ func FromRows(r Rows) *State {
 	}
 	for _, l := range r.Licenses {
 		s.set(l)
-	}
-	for id, c := range r.Commands {
-		s.remember(id, c)
 	}
 	for _, a := range r.Administrators {
 		s.admins.Set(a.Administrator, a)
@@ -139,11 +134,14 @@ func (s *State) Licenses() iter.Seq[*events.License] {
 
 // Size is roughly the number of things the state holds, for bounding a cache.
 func (s *State) Size() int {
-	return 1 + s.companies.Len() + s.endpoints.Len() + s.licenses.Len() + s.commands.Len() + s.ring.size()
+	return 1 + s.companies.Len() + s.endpoints.Len() + s.licenses.Len() + len(s.commands.known) + s.ring.size()
 }
 
 // Command finds what is remembered of a command.
-func (s *State) Command(id string) (Remembered, bool) { return s.commands.Get(id) }
+func (s *State) Command(id string) (Remembered, bool) {
+	r, ok := s.commands.known[id]
+	return r, ok
+}
 
 // NextDue is the earliest instant at which something of this provider falls due by itself.
 func (s *State) NextDue() time.Time {
@@ -164,11 +162,16 @@ func (s *State) Apply(e *events.Entry) {
 	for i := range e.Events {
 		s.applyEvent(e, e.Events[i].Data)
 	}
+	s.written(e)
+}
+
+// written is what an entry changes beside its events.
+func (s *State) written(e *events.Entry) {
 	s.account.Last = e.Number
 	if IsRemembered(e) {
-		s.remember(e.Command, Remembered{Entry: e.Number, Parts: e.Parts, Time: e.Time, Digest: e.Request})
+		s.commands.remember(e.Command, Remembered{Entry: e.Number, Parts: e.Parts, Time: e.Time, Digest: e.Request})
 	}
-	s.forget(e.Time)
+	s.commands.forget(e.Time)
 }
 
 func (s *State) applyEvent(e *events.Entry, d events.Data) {
@@ -200,29 +203,6 @@ func (s *State) applyEvent(e *events.Entry, d events.Data) {
 		}
 	}
 }
-
-func (s *State) remember(id string, r Remembered) {
-	if old, ok := s.commands.Get(id); ok {
-		s.forgets.Delete(forgetKey(id, old))
-	}
-	s.commands.Set(id, r)
-	s.forgets.Set(forgetKey(id, r), none{})
-}
-
-// forget drops commands that were decided more than [MemoryOfCommands] before now.
-func (s *State) forget(now time.Time) {
-	limit := timeKey(now.Add(-MemoryOfCommands))
-	for {
-		key, _, ok := s.forgets.Min()
-		if !ok || key >= limit {
-			return
-		}
-		s.forgets.Delete(key)
-		s.commands.Delete(key[len(limit):])
-	}
-}
-
-func forgetKey(id string, r Remembered) string { return timeKeyOf(r.Time, id) }
 
 // change is what stood where a decision has put something else, nil where there was nothing; the id of what changed is in
 // one field, the others are empty.

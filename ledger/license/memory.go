@@ -1,0 +1,59 @@
+package license
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// memory is what a provider's state remembers of commands, each for [MemoryOfCommands]: by id, and in the order of time, in which they are
+// forgotten. Only what is remembered last comes at the end, so that remembering and forgetting cost the same whatever their number.
+type memory struct {
+	known map[string]Remembered
+	order []remembering
+	gone  int // so many of order are forgotten
+}
+
+type remembering struct {
+	at time.Time
+	id string
+}
+
+// memoryOf takes the map over.
+func memoryOf(known map[string]Remembered) memory {
+	m := memory{known: known}
+	for id, r := range known {
+		m.order = append(m.order, remembering{r.Time, id})
+	}
+	slices.SortFunc(m.order, func(a, b remembering) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	return m
+}
+
+// remember keeps a command, which was decided no earlier than those before.
+func (m *memory) remember(id string, r Remembered) {
+	if m.known == nil {
+		m.known = make(map[string]Remembered)
+	}
+	m.known[id] = r
+	m.order = append(m.order, remembering{r.Time, id})
+}
+
+// forget drops commands that were decided more than [MemoryOfCommands] before now.
+func (m *memory) forget(now time.Time) {
+	limit := now.Add(-MemoryOfCommands)
+	for ; m.gone < len(m.order) && m.order[m.gone].at.Before(limit); m.gone++ {
+		old := &m.order[m.gone]
+		// One that was decided anew since is remembered from then on.
+		if m.known[old.id].Time.Equal(old.at) {
+			delete(m.known, old.id)
+		}
+		*old = remembering{}
+	}
+	if m.gone > len(m.order)/2 {
+		m.order = append(m.order[:0], m.order[m.gone:]...)
+		m.gone = 0
+	}
+}
+
+func (m *memory) fork() memory { return memoryOf(maps.Clone(m.known)) }
