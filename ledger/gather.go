@@ -58,11 +58,16 @@ func (q *Sequencer) decide(r *request) {
 		q.attach(r)
 		return
 	}
-	d, err := license.Decide(state, r.Body, f)
+	d, err := license.Advance(state, r.Body, f)
 	if err == nil && !r.DryRun && len(d.Events) > 0 {
-		err = q.write(r, p, s, d, now)
-	} else if werr := q.writeDue(r.Provider, p, d.Due, now); werr != nil {
-		err = errors.Join(err, werr)
+		if err = q.write(r, p, s, &d, now); err != nil {
+			d.TakeBack()
+		}
+	} else {
+		d.TakeBack()
+		if werr := q.writeDue(r.Provider, p, &d, now); werr != nil {
+			err = errors.Join(err, werr)
+		}
 	}
 	r.refusal = err
 	if err == nil {
@@ -102,7 +107,7 @@ func (q *Sequencer) gathering(n int) *record {
 var errTooLarge = &license.Refusal{Code: license.Invalid, Message: "the command is too large: do it in several smaller ones"}
 
 // write puts a command's entries into the record that gathers, after what was due.
-func (q *Sequencer) write(r *request, p *provider, s *spool, d license.Decision, now time.Time) error {
+func (q *Sequencer) write(r *request, p *provider, s *spool, d *license.Decision, now time.Time) error {
 	groups, err := split(d.Events)
 	if err != nil {
 		return errTooLarge
@@ -112,9 +117,10 @@ func (q *Sequencer) write(r *request, p *provider, s *spool, d license.Decision,
 		size += g.bytes + maxEnvelope
 	}
 	if size > events.MaxRecord {
-		return errors.Join(errTooLarge, q.writeDue(r.Provider, p, d.Due, now))
+		d.TakeBack()
+		return errors.Join(errTooLarge, q.writeDue(r.Provider, p, d, now))
 	}
-	if err := q.writeDue(r.Provider, p, d.Due, now); err != nil {
+	if err := q.writeDue(r.Provider, p, d, now); err != nil {
 		return err
 	}
 	rec := q.gathering(size)
@@ -126,7 +132,7 @@ func (q *Sequencer) write(r *request, p *provider, s *spool, d license.Decision,
 		if len(groups) > 1 {
 			e.Part, e.Parts = i+1, len(groups)
 		}
-		if err := q.append(rec, &e, p); err != nil {
+		if err := q.append(rec, &e, p, d); err != nil {
 			return err
 		}
 		if s != nil {
@@ -142,11 +148,11 @@ func (q *Sequencer) write(r *request, p *provider, s *spool, d license.Decision,
 }
 
 // writeDue records what fell due for a provider, with the clock as actor.
-func (q *Sequencer) writeDue(id string, p *provider, due []events.Event, now time.Time) error {
-	if len(due) == 0 {
+func (q *Sequencer) writeDue(id string, p *provider, d *license.Decision, now time.Time) error {
+	if len(d.Due) == 0 {
 		return nil
 	}
-	groups, err := split(due)
+	groups, err := split(d.Due)
 	if err != nil {
 		return fmt.Errorf("%w: what is due cannot be written: %w", ErrUnavailable, err)
 	}
@@ -155,14 +161,15 @@ func (q *Sequencer) writeDue(id string, p *provider, due []events.Event, now tim
 			Number: q.sys.Next, Time: now, Provider: id, Actor: events.ClockActor, Command: events.ClockActor + "/due",
 			Salt: q.salt(), Events: g.events,
 		}
-		if err := q.append(q.gathering(g.bytes+maxEnvelope), &e, p); err != nil {
+		if err := q.append(q.gathering(g.bytes+maxEnvelope), &e, p, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (q *Sequencer) append(rec *record, e *events.Entry, p *provider) error {
+// append adds an entry that was made of a decision to a record.
+func (q *Sequencer) append(rec *record, e *events.Entry, p *provider, d *license.Decision) error {
 	body, err := events.AppendEntry(rec.Body, e)
 	if errors.Is(err, events.ErrTooLarge) {
 		return errTooLarge // only a report's size is not known before; it is the first of its entries
@@ -179,7 +186,7 @@ func (q *Sequencer) append(rec *record, e *events.Entry, p *provider) error {
 	q.sys.Apply(e)
 	rec.next = q.sys.Next
 	if p != nil {
-		p.state.Apply(e)
+		d.Wrote(e)
 		p.last = q.sys.Next
 		size := p.state.Size()
 		q.cached += size - p.size

@@ -76,6 +76,7 @@ func TestDecisionsArePure(t *testing.T) {
 				if got, want := next.Dump(), seen.Dump(); got != want {
 					t.Fatalf("%+v decided on one state and left another:\n%s", c.Body, cmp.Diff(want, got))
 				}
+				advanced(t, s.Fork(), c, traffic.Facts(c), first)
 				if s.Dump() != before {
 					t.Fatalf("changing a fork after %+v changed its origin", c.Body)
 				}
@@ -87,6 +88,44 @@ func TestDecisionsArePure(t *testing.T) {
 				t.Errorf("%d decisions, %d of them refusals: the traffic is not what the test wants", decisions, refusals)
 			}
 		})
+	}
+}
+
+// advanced checks that a state that is ahead of its entries is, however many of them are written before the rest is taken back, what they
+// make of it; and that what is written later is folded as usual.
+func advanced(t *testing.T, s *license.State, c ledger.Command, f license.Facts, want string) {
+	t.Helper()
+	entry := func(n int, evs []events.Event) *events.Entry {
+		return &events.Entry{Number: 9000 + uint64(n), Time: f.Now, Provider: c.Provider, Command: "http/x", Events: evs}
+	}
+	for written := 0; ; written++ {
+		f.IDs = events.NewIDs(c.Seed, f.Now)
+		ahead, folded := s.Fork(), s.Fork()
+		d, err := license.Advance(ahead, c.Body, f)
+		if got := told(t, d, err); got != want {
+			t.Fatalf("%+v: Advance decides %s\nDecide %s", c.Body, got, want)
+		}
+		all := append(slices.Clip(d.Due), d.Events...)
+		for i := range all[:min(written, len(all))] {
+			d.Wrote(entry(i, all[i:i+1]))
+			folded.Apply(entry(i, all[i:i+1]))
+		}
+		if written <= len(all) {
+			d.TakeBack()
+		}
+		if got, want := ahead.Dump(), folded.Dump(); got != want {
+			t.Fatalf("%+v with %d of %d events written:\n%s", c.Body, written, len(all), cmp.Diff(want, got))
+		}
+		if written > len(all) {
+			return
+		}
+		for i := written; i < len(all); i++ {
+			d.Wrote(entry(i, all[i:i+1]))
+			folded.Apply(entry(i, all[i:i+1]))
+		}
+		if got, want := ahead.Dump(), folded.Dump(); got != want {
+			t.Fatalf("%+v taken back after %d of %d events and written:\n%s", c.Body, written, len(all), cmp.Diff(want, got))
+		}
 	}
 }
 
