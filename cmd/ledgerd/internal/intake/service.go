@@ -90,7 +90,8 @@ func Start(c Config) (*Service, error) {
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) { s.Logger.Warn("intake", "err", err) },
 	})
 	if err == nil {
-		err = s.micro.AddEndpoint("report", micro.HandlerFunc(s.take), micro.WithEndpointSubject("intake.*.*"))
+		err = s.micro.AddEndpoint("report", micro.HandlerFunc(s.take), micro.WithEndpointSubject("intake.*.*"),
+			micro.WithEndpointPendingLimits(nats.DefaultSubPendingMsgsLimit, maxUnread))
 		if err == nil {
 			err = c.Conn.FlushTimeout(flushPatience) // the server knows about it now
 		}
@@ -104,6 +105,11 @@ func Start(c Config) (*Service, error) {
 	}
 	return s, nil
 }
+
+// maxUnread bounds the bytes of reports that came and were not looked at, not even to be refused. What comes beyond is dropped without an answer, and
+// its agent repeats it when its patience ends. The client's 64 MiB are 9,000 reports of 100 readings: of 96,000 that came within
+// 4 s, 22,000 were dropped with them, 6,000 with these.
+const maxUnread = 256 << 20
 
 const flushPatience = 5 * time.Second
 
