@@ -21,7 +21,11 @@ const (
 // others keeps its connections and answers pings, so a client stays with it, while the others have long had another leader. With one
 // server there is no other, and nothing to watch. Watch returns when ctx ends.
 func Watch(ctx context.Context, conn *nats.Conn, logger *slog.Logger) {
-	tick := time.NewTicker(watchEvery)
+	watch(ctx, conn, logger, watchEvery, watchPatience)
+}
+
+func watch(ctx context.Context, conn *nats.Conn, logger *slog.Logger, every, patience time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	failing := time.Time{} // since when
 	for {
@@ -30,13 +34,13 @@ func Watch(ctx context.Context, conn *nats.Conn, logger *slog.Logger) {
 		case <-ctx.Done():
 			return
 		}
-		err := reach(ctx, conn)
+		err := reach(ctx, conn, 2*every)
 		switch {
 		case err == nil || !conn.IsConnected():
 			failing = time.Time{}
 		case failing.IsZero():
 			failing = time.Now()
-		case time.Since(failing) > watchPatience && len(conn.Servers()) > 1 && ctx.Err() == nil:
+		case time.Since(failing) > patience && len(conn.Servers()) > 1 && ctx.Err() == nil:
 			logger.Warn("this NATS server does not reach the stream; trying another", "server", conn.ConnectedUrlRedacted(), "err", err)
 			failing = time.Time{}
 			if err := conn.ForceReconnect(); err != nil {
@@ -47,8 +51,8 @@ func Watch(ctx context.Context, conn *nats.Conn, logger *slog.Logger) {
 }
 
 // reach asks whether the stream has a leader that this connection reaches.
-func reach(ctx context.Context, conn *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*watchEvery)
+func reach(ctx context.Context, conn *nats.Conn, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	m, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+Name, nil)
 	if err != nil {
