@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// memory is what a provider's state remembers of commands, each for [MemoryOfCommands]: by id, and in the order of time, in which they are
-// forgotten. Only what is remembered last comes at the end, so that remembering and forgetting cost the same whatever their number.
+// memory is what a provider's state remembers of commands, each for [MemoryOfCommands]: by id, and in the order in which they were decided and will
+// be forgotten. Time never runs backwards from entry to entry, so that order needs no sorting.
 type memory struct {
 	known map[string]Remembered
 	order []remembering
-	gone  int // so many of order are forgotten
+	gone  int // so many at the beginning of order are forgotten
 }
 
 type remembering struct {
