@@ -51,7 +51,7 @@ func (m *memory) forget(now time.Time) {
 		*old = remembering{}
 	}
 	if m.gone > len(m.order)/2 {
-		m.order = append(m.order[:0], m.order[m.gone:]...)
+		m.order = slices.Delete(m.order, 0, m.gone)
 		m.gone = 0
 	}
 }
