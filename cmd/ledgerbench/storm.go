@@ -48,6 +48,7 @@ type storm struct {
 	history []porcupine.Operation
 	entries map[string]uint64 // position by the name that a command has in the log
 	refused map[string]bool   // commands that changed nothing
+	told    uint64            // the last entry that somebody was told of
 	asked   int               // calls that were repeated
 	again   int               // nodes that were started again because they did not follow
 	unknown int               // answers that said so
@@ -444,7 +445,7 @@ func (s *storm) call(ctx context.Context, caller int) error {
 		s.mu.Lock()
 		s.history = append(s.history, op)
 		if err == nil {
-			s.entries[s.name(key)] = *position
+			s.entries[s.name(key)], s.told = *position, max(s.told, *position)
 		} else {
 			s.refused[s.name(key)] = true
 		}
@@ -467,12 +468,19 @@ func (s *storm) report(ctx context.Context, agent int) (n int, err error) {
 		report := api.Report{Agent: "agent-" + strconv.Itoa(agent), Seq: uint64(n + 1), Company: "globex", Readings: []api.Reading{
 			{Meter: "backup_bytes", Value: json.Number(strconv.Itoa(n + 1)), At: time.Now().UTC().Truncate(time.Millisecond)},
 		}}
+		var position *uint64
 		err := s.until(ctx, agent, func(ctx context.Context, c *api.Client) error {
-			_, err := c.ReportUsage(ctx, stormProvider, report, api.ChangeOptions{})
+			answer, err := c.ReportUsage(ctx, stormProvider, report, api.ChangeOptions{})
+			position = answer.Position
 			return err
 		})
 		if err != nil {
 			return n, fmt.Errorf("report %d of %s: %w", report.Seq, report.Agent, err)
+		}
+		if position != nil {
+			s.mu.Lock()
+			s.told = max(s.told, *position)
+			s.mu.Unlock()
 		}
 		n++
 		select {
@@ -488,7 +496,7 @@ func (s *storm) report(ctx context.Context, agent int) (n int, err error) {
 func (s *storm) check(ctx context.Context, r *stormed) error {
 	var logs [2][]byte
 	for i, c := range s.clients {
-		body, err := c.AuditEntries(ctx, api.AuditQuery{})
+		body, err := c.AuditEntries(ctx, api.AuditQuery{ReadOptions: api.ReadOptions{After: s.told}})
 		if err != nil {
 			return err
 		}
