@@ -83,13 +83,13 @@ const (
 )
 
 func stormCommand(b *bench, output *string, started *bool, stdout io.Writer) *cobra.Command {
-	s := &storm{staying: staying{name: "cluster"}, stderr: b.stderr, length: 5 * time.Minute, least: 7}
+	s := &storm{staying: staying{name: "cluster"}, stderr: b.stderr, length: 5 * time.Minute, least: 8}
 	cmd := &cobra.Command{
 		Use:   "cluster [flags]",
 		Short: "Let two ledgerds share three NATS nodes, break the nodes, and look for everything that was acknowledged",
 		Long: `Let two ledgerds share a cluster of three NATS nodes, each a process. The stream's leader and
-other nodes are killed, paused and cut off, ledgerds are killed; in the end everything that was
-acknowledged must be there once, and what callers saw must be linearizable.`,
+other nodes are killed, paused and cut off, all nodes lose power, ledgerds are killed; in the
+end everything that was acknowledged must be there once, and what callers saw must be linearizable.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.length <= 0 || s.least < 1 {
@@ -262,6 +262,16 @@ func (s *storm) kinds() []fault {
 			i := s.rand.IntN(len(s.daemons))
 			s.daemons[i].kill()
 			return func(ctx context.Context) error { return s.begin(ctx, i) }, -1, nil
+		}},
+		{"power lost", func(ctx context.Context) (func(context.Context) error, int, error) {
+			for i := range s.cluster.nodes {
+				s.cluster.kill(i)
+			}
+			var err error
+			for i := range s.cluster.nodes {
+				err = errors.Join(err, s.cluster.begin(ctx, i))
+			}
+			return func(context.Context) error { return nil }, -1, err
 		}},
 		node("follower killed", false, kill, again), node("follower paused", false, pause, resume), node("follower cut off", false, cut, join),
 	}

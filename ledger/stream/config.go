@@ -54,11 +54,9 @@ func count(s jetstream.StreamState) error {
 
 // configuration is how the ledger's stream is kept.
 func configuration(replicas int) (jetstream.StreamConfig, error) {
-	compression := jetstream.S2Compression
 	switch replicas {
 	case 0, 1:
-		// With one replica a flipped bit in a compressed block makes the server remove the whole stream.
-		replicas, compression = 1, jetstream.NoCompression
+		replicas = 1
 	case 3, 5:
 	default:
 		return jetstream.StreamConfig{}, fmt.Errorf("stream %s cannot have %d replicas: 1, 3 or 5", Name, replicas)
@@ -75,11 +73,14 @@ func configuration(replicas int) (jetstream.StreamConfig, error) {
 		MaxMsgSize:        events.MaxRecord + headerRoom,
 		Discard:           jetstream.DiscardNew,
 		Replicas:          replicas,
-		Compression:       compression,
-		DenyDelete:        true,
-		DenyPurge:         true,
-		AllowDirect:       false,                  // a direct get may be answered by a replica that is behind
-		Duplicates:        100 * time.Millisecond, // the smallest that there is: not used
+		// With one replica a flipped bit in a compressed block makes the server remove the whole stream. With several, a server
+		// that starts behind a snapshot may compress the block in which it goes on, and cannot read it any more (2.15.2; ledgerbench's TestPowerFailure):
+		// when all nodes lose power, everything is lost.
+		Compression: jetstream.NoCompression,
+		DenyDelete:  true,
+		DenyPurge:   true,
+		AllowDirect: false,                  // a direct get may be answered by a replica that is behind
+		Duplicates:  100 * time.Millisecond, // the smallest that there is: not used
 	}, nil
 }
 

@@ -35,8 +35,7 @@ var (
 
 // Config says how the stream is kept.
 type Config struct {
-	// Replicas is 1 (also if it is 0), 3 or 5. One replica is stored uncompressed; several are compressed, because only then does the server notice
-	// a rotten block instead of skipping it.
+	// Replicas is 1 (also if it is 0), 3 or 5. None is compressed; that a rotten block is skipped is for the readers to notice, who count.
 	Replicas int
 	// Timeout is how long a call waits for the server's answer, unless its context ends before; 0 is 5 s. A reader that cannot be resumed gives up after six times that.
 	Timeout time.Duration

@@ -250,7 +250,7 @@ func TestReplicas(t *testing.T) {
 		}
 	}
 	var refused *stream.ConfigError
-	if _, err := stream.Open(context.Background(), e.conn(e.Connect), stream.Config{Replicas: 3}); !errors.As(err, &refused) || refused.Field != "compression" {
+	if _, err := stream.Open(context.Background(), e.conn(e.Connect), stream.Config{Replicas: 3}); !errors.As(err, &refused) || refused.Field != "num_replicas" {
 		t.Errorf("a stream of one replica opened as one of three: %v", err)
 	}
 }
