@@ -157,7 +157,7 @@ type placement struct {
 	leader int
 	// current: everybody has all of it. near: everybody follows closely; while records come in, somebody is always a few behind.
 	current, near bool
-	far           []int // nodes that do not follow closely
+	far           []string // the names of nodes that do not follow closely
 }
 
 // placement asks until there is a leader; without is a node that is not asked, such as one that is cut off: -1: none.
@@ -213,12 +213,7 @@ func (c *cluster) ask(ctx context.Context, i int) (p placement, err error) {
 		if !r.Offline && r.Active > 0 && r.Active < 3*time.Second && r.Lag < 100 {
 			continue
 		}
-		p.near = false
-		for n := range c.nodes {
-			if c.nodes[n].job.Node.Name == r.Name {
-				p.far = append(p.far, n)
-			}
-		}
+		p.near, p.far = false, append(p.far, r.Name)
 	}
 	for n := range c.nodes {
 		if c.nodes[n].job.Node.Name == info.Cluster.Leader {

@@ -50,7 +50,6 @@ type storm struct {
 	refused map[string]bool   // commands that changed nothing
 	told    uint64            // the last entry that somebody was told of
 	asked   int               // calls that were repeated
-	again   int               // nodes that were started again because they did not follow
 	unknown int               // answers that said so
 }
 
@@ -63,8 +62,7 @@ type stormed struct {
 	Reports        int            `json:"reports"`
 	Repeated       int            `json:"repeated"`
 	Unknown        int            `json:"outcomes_unknown"`
-	StartedAgain   int            `json:"nodes_started_again"` // because they did not follow by themselves
-	ProgressMedian float64        `json:"progress_s_median"`   // from a fault to the next acknowledgement
+	ProgressMedian float64        `json:"progress_s_median"` // from a fault to the next acknowledgement
 	ProgressMax    float64        `json:"progress_s_max"`
 	Entries        uint64         `json:"entries"`
 	Linearizable   bool           `json:"linearizable"`
@@ -357,29 +355,19 @@ func (s *storm) progress(ctx context.Context, errs chan error, since time.Time) 
 	return fmt.Errorf("nothing was acknowledged for %s", stormPatience)
 }
 
-// whole waits until all nodes follow: no second one may be broken before. A node that is joined again now and then keeps its routes, and its replica
-// of the stream hears nothing for minutes; it is started again, as its operator would, and counted.
-func (s *storm) whole(parent context.Context, enough func(placement) bool) error {
-	ctx, cancel := context.WithTimeout(parent, 3*stormPatience)
+// whole waits until all nodes follow: no second one may be broken before.
+func (s *storm) whole(ctx context.Context, enough func(placement) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*stormPatience)
 	defer cancel()
-	for since := time.Now(); ; {
+	for {
 		p, err := s.cluster.placement(ctx, -1)
 		if err != nil || enough(p) {
 			return err
 		}
-		if len(p.far) == 1 && time.Since(since) > stormPatience {
-			s.say("%s does not follow, and is started again", s.cluster.nodes[p.far[0]].job.Node.Name)
-			s.again++
-			s.cluster.kill(p.far[0])
-			if err := s.cluster.begin(parent, p.far[0]); err != nil {
-				return err
-			}
-			since = time.Now()
-		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return errors.New("the nodes do not become equal")
+			return fmt.Errorf("nodes do not follow: %s", strings.Join(p.far, ", "))
 		}
 	}
 }
@@ -564,7 +552,7 @@ func (s *storm) check(ctx context.Context, r *stormed) error {
 	if total != r.Reports {
 		errs = append(errs, fmt.Errorf("%d reports were acknowledged, %d are recorded", r.Reports, total))
 	}
-	r.Commands, r.Refused, r.Repeated, r.Unknown, r.StartedAgain = len(s.entries), len(s.refused), s.asked, s.unknown, s.again
+	r.Commands, r.Refused, r.Repeated, r.Unknown = len(s.entries), len(s.refused), s.asked, s.unknown
 	if r.Commands == 0 || r.Refused == 0 || r.Reports == 0 {
 		errs = append(errs, errors.New("nothing was put to the test"))
 	}
@@ -596,7 +584,6 @@ func (r *stormed) write(out io.Writer) error {
 	line("faults", "%s", strings.Join(faults, ", "))
 	line("acknowledged", "%d commands, %d reports; each is there once", r.Commands, r.Reports)
 	line("refused", "%d; none of them is recorded", r.Refused)
-	line("started again", "%d nodes that did not follow by themselves", r.StartedAgain)
 	line("asked again", "%d times; %d outcomes were unknown for a while", r.Repeated, r.Unknown)
 	line("answers again", "after %.1f s, at most %.1f s", r.ProgressMedian, r.ProgressMax)
 	line("entries", "%d, the same at both ledgerds", r.Entries)
