@@ -16,7 +16,7 @@ import (
 // All nodes lose power at once, twice, each time after they have made a snapshot, which the server does every 8 MiB: nothing that was
 // acknowledged is missing. With compression the server (2.15.2) cannot read the block in which it is to go on: the stream finds no leader any more.
 func TestPowerFailure(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	c, err := startCluster(ctx, t.TempDir(), t.Output())
 	if err != nil {
