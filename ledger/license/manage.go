@@ -131,8 +131,9 @@ func (d *decider) canHoldInstead(t events.Type, old events.License) error {
 	d.settleHeld(old.Assignee)
 	without := old
 	without.Assigned = false
+	was, _ := d.state.License(old.ID) // it is in force; settling the others may have changed it since
 	d.state.set(&without)
-	defer d.state.set(&old) // nothing falls due meanwhile: the assignee's licenses are settled
+	defer d.state.set(was)
 	return d.canHold(t, old.Assignee)
 }
 
