@@ -384,7 +384,11 @@ func TestTwoSequencersUnderFaults(t *testing.T) {
 // replay checks the laws of the log: no endpoint holds two servers, no report counts twice, time does not run backwards.
 func replay(t *testing.T, s *ledgertest.Stream) {
 	t.Helper()
-	holds, seen := map[string]string{}, map[string]bool{}
+	type sent struct {
+		provider, agent, spool string
+		seq                    uint64
+	}
+	holds, seen := map[string]string{}, map[sent]bool{}
 	var last time.Time
 	for _, e := range entries(t, s) {
 		if e.Actor == "ledgertest" {
@@ -405,9 +409,9 @@ func replay(t *testing.T, s *ledgertest.Stream) {
 			case *events.LicenseReleased:
 				delete(holds, e.Provider+"/"+d.License.Assignee.ID)
 			case *events.UsageRecorded:
-				key := fmt.Sprint(e.Provider, d.Agent, d.Spool, d.Seq)
+				key := sent{e.Provider, d.Agent, d.Spool, d.Seq} // a text would take agent-1's 11th for agent-11's 1st
 				if seen[key] {
-					t.Errorf("entry %d: report %s counts twice", e.Number, key)
+					t.Errorf("entry %d: report %v counts twice", e.Number, key)
 				}
 				seen[key] = true
 			}
