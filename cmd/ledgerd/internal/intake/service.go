@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +57,13 @@ type Service struct {
 	stopped bool
 	reports sync.WaitGroup // admitted and not answered
 
+	// take refuses what is too much, so it must get its turn and not wait for others. Of the admitted reports only as many are read at the same
+	// time as there are processors; each holds a token meanwhile. And all answers are sent by one goroutine: where thousands, answered by
+	// the same record, send for themselves, they queue up at the connection's lock, which is held while the server is slow to read.
+	decoding chan struct{}
+	answers  chan *nats.Msg
+	sent     chan struct{} // closed after the last one
+
 	waiting, waitingBytes         atomic.Int64
 	recorded, duplicate, readings atomic.Int64
 	refused                       map[api.Code]*atomic.Int64
@@ -75,7 +83,10 @@ func Start(c Config) (*Service, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{Config: c, refused: make(map[api.Code]*atomic.Int64)}
+	s := &Service{
+		Config: c, refused: make(map[api.Code]*atomic.Int64),
+		decoding: make(chan struct{}, runtime.GOMAXPROCS(0)), answers: make(chan *nats.Msg, maxAnswers), sent: make(chan struct{}),
+	}
 	for _, code := range api.Codes() {
 		s.refused[code] = new(atomic.Int64)
 	}
@@ -103,13 +114,17 @@ func Start(c Config) (*Service, error) {
 		s.giveUp()
 		return nil, fmt.Errorf("start the intake: %w", err)
 	}
+	go s.send()
 	return s, nil
 }
 
 // maxUnread bounds the bytes of reports that came and were not looked at, not even to be refused. What comes beyond is dropped without an answer, and
-// its agent repeats it when its patience ends. The client's 64 MiB are 9,000 reports of 100 readings: of 96,000 that came within
-// 4 s, 22,000 were dropped with them, 6,000 with these.
+// its agent repeats it when its patience ends. Storms of 288,000 reports of 100 readings, sent as fast as two processors could: with the client's
+// 64 MiB up to 110,000 were dropped in some, with these one report in six storms.
 const maxUnread = 256 << 20
+
+// maxAnswers bounds the answers that wait to be sent; take waits beyond it.
+const maxAnswers = 1 << 16
 
 const flushPatience = 5 * time.Second
 
@@ -121,6 +136,7 @@ func (s *Service) Stop(ctx context.Context) error {
 		err = s.drain(ctx)
 	}
 	s.mu.Lock()
+	again := s.stopped
 	s.stopped = true
 	s.mu.Unlock()
 
@@ -136,6 +152,10 @@ func (s *Service) Stop(ctx context.Context) error {
 		s.giveUp()
 		<-answered
 	}
+	if !again {
+		close(s.answers)
+	}
+	<-s.sent
 	s.giveUp()
 	if ferr := s.Conn.FlushTimeout(flushPatience); ferr != nil && !errors.Is(ferr, nats.ErrConnectionClosed) {
 		err = errors.Join(err, ferr)
@@ -171,20 +191,32 @@ func (s *Service) drain(ctx context.Context) error {
 
 // take is called for one message after the other, so it only admits and goes on.
 func (s *Service) take(r micro.Request) {
-	reply, body := r.Reply(), r.Data()
+	subject, reply, body := r.Subject(), r.Reply(), r.Data()
+	var err error
 	if len(body) > api.MaxBody {
-		s.refuse(reply, 0, api.NewProblem(api.CodeTooLarge, fmt.Sprintf("the report has %d bytes, at most %d are taken", len(body), api.MaxBody)))
+		err = api.NewProblem(api.CodeTooLarge, fmt.Sprintf("the report has %d bytes, at most %d are taken", len(body), api.MaxBody))
+	} else {
+		err = s.admit(len(body))
+	}
+	if err != nil {
+		s.turnAway(s.refuse(reply, 0, err))
 		return
 	}
-	if err := s.admit(len(body)); err != nil {
-		s.refuse(reply, 0, err)
-		return
-	}
-	subject := r.Subject()
 	go func() {
 		defer s.release(len(body))
-		s.handle(subject, reply, body)
+		s.answers <- s.handle(subject, reply, body)
 	}()
+}
+
+// turnAway sends the answer to a report that was not admitted.
+func (s *Service) turnAway(m *nats.Msg) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.stopped {
+		s.publish(m)
+		return
+	}
+	s.answers <- m
 }
 
 func (s *Service) admit(bytes int) error {
@@ -209,23 +241,23 @@ func (s *Service) release(bytes int) {
 }
 
 // handle takes a report from its bytes to its answer.
-func (s *Service) handle(subject, reply string, body []byte) {
+func (s *Service) handle(subject, reply string, body []byte) *nats.Msg {
 	provider, agent := parseSubject(subject)
 	if err := events.CheckName(provider); err != nil {
-		s.refuse(reply, 0, &license.Refusal{Code: license.Invalid, Message: err.Error()})
-		return
+		return s.refuse(reply, 0, &license.Refusal{Code: license.Invalid, Message: err.Error()})
 	}
+	s.decoding <- struct{}{}
 	report, err := DecodeFrom(agent, body)
+	digest := sha256.Sum256(body)
+	<-s.decoding
 	if err != nil {
-		s.refuse(reply, report.Seq, err)
-		return
+		return s.refuse(reply, report.Seq, err)
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.Patience)
 	defer cancel()
-	receipt, err := s.Ledger.Submit(ctx, Command(provider, "agent:"+agent, report, sha256.Sum256(body)))
+	receipt, err := s.Ledger.Submit(ctx, Command(provider, "agent:"+agent, report, digest))
 	if err != nil {
-		s.refuse(reply, report.Seq, err)
-		return
+		return s.refuse(reply, report.Seq, err)
 	}
 	answer := api.ReportAnswer{Seq: report.Seq, Status: api.ReportRecorded, Receipt: api.Receipt{Position: &receipt.Entry}}
 	if receipt.Duplicate {
@@ -235,7 +267,7 @@ func (s *Service) handle(subject, reply string, body []byte) {
 		s.recorded.Add(1)
 		s.readings.Add(int64(len(report.Readings)))
 	}
-	s.answer(reply, nil, answer)
+	return s.answer(reply, nil, answer)
 }
 
 // parseSubject takes intake.<provider>.<agent> apart, which the subscription has made sure it is.
@@ -268,7 +300,7 @@ type refusal struct {
 	RetryAfter int              `json:"retry_after,omitempty"` // seconds
 }
 
-func (s *Service) refuse(reply string, seq uint64, err error) {
+func (s *Service) refuse(reply string, seq uint64, err error) *nats.Msg {
 	p := refusals.Problem(err)
 	if n, ok := s.refused[p.Code]; ok {
 		n.Add(1)
@@ -281,19 +313,36 @@ func (s *Service) refuse(reply string, seq uint64, err error) {
 	if r.Message == "" {
 		r.Message = p.Title
 	}
-	s.answer(reply, header, r)
+	return s.answer(reply, header, r)
 }
 
-// answer publishes by itself: what micro.Request offers for answers may be used by its own callback only.
-func (s *Service) answer(reply string, header nats.Header, v any) {
+// answer is the message that holds v; nil if nobody is to be told.
+func (s *Service) answer(reply string, header nats.Header, v any) *nats.Msg {
 	if reply == "" {
-		return
+		return nil
 	}
 	data, err := json.Marshal(v)
-	if err == nil {
-		err = s.Conn.PublishMsg(&nats.Msg{Subject: reply, Header: header, Data: data})
-	}
 	if err != nil {
+		s.Logger.Error("an answer could not be written", "err", err)
+		return nil
+	}
+	return &nats.Msg{Subject: reply, Header: header, Data: data}
+}
+
+// send sends answers until there are no more.
+func (s *Service) send() {
+	defer close(s.sent)
+	for m := range s.answers {
+		s.publish(m)
+	}
+}
+
+// publish sends an answer; what micro.Request offers for answers may be used by its own callback only.
+func (s *Service) publish(m *nats.Msg) {
+	if m == nil {
+		return
+	}
+	if err := s.Conn.PublishMsg(m); err != nil {
 		s.Logger.Warn("an answer could not be sent; the agent will repeat its report", "err", err)
 	}
 }

@@ -415,6 +415,35 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// What is far too much is answered too, and all of it before Stop returns.
+func TestFlood(t *testing.T) {
+	const most, flood = 10, 20_000
+	goOn := make(chan struct{})
+	h := newHouse(t, func(ctx context.Context, c ledger.Command) (ledger.Receipt, error) {
+		<-goOn
+		return records(ctx, c)
+	}, Config{MaxReports: most})
+	agent := h.edge("acme", "pc-17")
+	answers := h.send(agent, flood)
+	eventually(t, "nothing is refused", func() bool { return h.service.Stats().Refused[api.CodeOverloaded] > 0 })
+	close(goOn)
+	if err := errors.Join(h.service.Stop(t.Context()), agent.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if len(answers) != flood {
+		t.Fatalf("%d of %d answers", len(answers), flood)
+	}
+	said := make(map[string]int64)
+	for range flood {
+		r := parseReply(t, <-answers)
+		said[r.Status+string(r.Code)]++
+	}
+	want := map[string]int64{"recorded": h.service.Stats().Recorded, "overloaded": h.service.Stats().Refused[api.CodeOverloaded]}
+	if !cmp.Equal(said, want) || said["recorded"] < most {
+		t.Errorf("answered %v, counted %v", said, want)
+	}
+}
+
 // A ledger that does not answer does not leave the agent without an answer.
 func TestPatience(t *testing.T) {
 	h := newHouse(t, func(ctx context.Context, _ ledger.Command) (ledger.Receipt, error) {
