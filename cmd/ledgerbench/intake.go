@@ -286,7 +286,7 @@ func checkpoints(ctx context.Context, b *bench) ([]row, error) {
 // intakeSingle: 1,024 agents, one reading per report, one report of each under way; all on 4 connections, and each on its own.
 func intakeSingle(ctx context.Context, b *bench) ([]row, error) {
 	const warm = 2
-	agents, each := max(16, b.of(1024)), b.of(200)
+	agents, each := max(16, b.of(1024)), b.of(100)
 	f := fleet{agents: agents, start: startOf(each + warm)}
 	shared := intakeRun{b: b, profile: b.name, fleet: f, reports: f.reports(each+warm, 1), warm: warm, window: 1, readings: 1, connections: 4, following: true}
 	single := shared
