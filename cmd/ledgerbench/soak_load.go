@@ -403,9 +403,17 @@ func (a *soakAgent) pump(window int) {
 // send sends a report; where there is no connection, it is sent when there is one.
 func (a *soakAgent) send(seq uint64, u *underWay) {
 	u.sent, u.again = time.Now(), time.Time{}
-	if a.conn.PublishRequest("intake."+a.provider+"."+a.id, a.inbox+strconv.FormatUint(seq, 10), u.body) != nil {
+	if a.conn.PublishMsg(&nats.Msg{
+		Subject: "intake." + a.provider + "." + a.id, Reply: a.inbox + strconv.FormatUint(seq, 10),
+		Header: nats.Header{api.HeaderRequest: {a.request(seq)}}, Data: u.body,
+	}) != nil {
 		u.again = u.sent.Add(50 * time.Millisecond)
 	}
+}
+
+// request names a report, for the server may confuse two that are under way (package intake).
+func (a *soakAgent) request(seq uint64) string {
+	return a.provider + "/" + a.id + "/" + strconv.FormatUint(seq, 10)
 }
 
 // again sends what waits for it, and what has waited for an answer for too long.
@@ -436,6 +444,9 @@ func (a *soakAgent) answered(m *nats.Msg) {
 		Code   string `json:"code"`
 	}
 	if len(m.Data) > 0 { // else nobody listens yet
+		if m.Header.Get(api.HeaderRequest) != a.request(seq) {
+			return // it is to another's report; this one is repeated
+		}
 		if err := json.Unmarshal(m.Data, &answer); err != nil {
 			a.load.fail("report %d of %s is answered with %q", seq, a.id, m.Data)
 			return

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,7 +119,8 @@ func (t *natsTransport) Send(ctx context.Context, report api.Report) (answer api
 	case !connected:
 		return answer, nats.ErrDisconnected
 	}
-	msg, err := t.conn.RequestWithContext(ctx, t.subject, body)
+	request := &nats.Msg{Subject: t.subject, Header: nats.Header{api.HeaderRequest: {rand.Text()}}, Data: body}
+	msg, err := t.conn.RequestMsgWithContext(ctx, request)
 	t.mu.Lock()
 	t.refused = nil
 	t.mu.Unlock()
@@ -127,6 +129,10 @@ func (t *natsTransport) Send(ctx context.Context, report api.Report) (answer api
 			err = cause
 		}
 		return answer, err
+	}
+	// The server may confuse two requests that are under way (package intake): of another's answer nothing may follow.
+	if msg.Header.Get(api.HeaderRequest) != request.Header.Get(api.HeaderRequest) {
+		return answer, errors.New("the answer is to another request")
 	}
 	var r reply
 	if err := json.Unmarshal(msg.Data, &r); err != nil {

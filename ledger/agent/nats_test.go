@@ -18,6 +18,20 @@ import (
 // listener is a NATS server with the ledger's permissions, whose intake answers what answer says.
 func listener(t *testing.T, answer func(r api.Report) string) (url string) {
 	t.Helper()
+	return intake(t, func(m *nats.Msg) *nats.Msg {
+		var r api.Report
+		if err := json.Unmarshal(m.Data, &r); err != nil {
+			t.Error(err)
+		}
+		if text := answer(r); text != "" {
+			return &nats.Msg{Header: nats.Header{api.HeaderRequest: m.Header[api.HeaderRequest]}, Data: []byte(text)}
+		}
+		return nil
+	})
+}
+
+func intake(t *testing.T, answer func(*nats.Msg) *nats.Msg) (url string) {
+	t.Helper()
 	server, err := natsd.Start(t.Context(), natsd.Config{
 		Dir: t.TempDir(), Listen: "127.0.0.1:0",
 		// Whoever comes with the token of pc-17 is pc-17, whatever user it says it is.
@@ -36,12 +50,8 @@ func listener(t *testing.T, answer func(r api.Report) string) (url string) {
 	}
 	t.Cleanup(conn.Close)
 	_, err = conn.Subscribe("intake.*.*", func(m *nats.Msg) {
-		var r api.Report
-		if err := json.Unmarshal(m.Data, &r); err != nil {
-			t.Error(err)
-		}
-		if text := answer(r); text != "" {
-			if err := m.Respond([]byte(text)); err != nil {
+		if a := answer(m); a != nil {
+			if err := m.RespondMsg(a); err != nil {
 				t.Error(err)
 			}
 		}
@@ -128,6 +138,21 @@ func TestNATS(t *testing.T) {
 	}
 	if _, err := send(5, 10*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no answer: %v", err)
+	}
+}
+
+// The server may mix answers up. What another request was answered is neither an acknowledgement nor a refusal.
+func TestNATSAnswerToAnother(t *testing.T) {
+	for name, header := range map[string]nats.Header{"named": {api.HeaderRequest: {"another"}}, "nameless": nil} {
+		for _, text := range []string{`{"seq":1,"status":"recorded","position":7}`, `{"seq":1,"code":"invalid","message":"odd"}`} {
+			url := intake(t, func(*nats.Msg) *nats.Msg { return &nats.Msg{Header: header, Data: []byte(text)} })
+			tr := dialled(t, url, "pc-17", "right")
+			_, err := tr.Send(t.Context(), api.Report{Agent: "pc-17", Seq: 1, Void: "x"})
+			var p *api.Problem
+			if err == nil || errors.As(err, &p) {
+				t.Errorf("%s answer %s: %v", name, text, err)
+			}
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // Headers and limits of the contract.
 const (
 	HeaderPosition       = "Ledger-Position" // of a read: the last entry that the answer has seen
+	HeaderRequest        = "Ledger-Request"  // of a report over NATS: any text of at most 64 bytes, which its answer repeats
 	HeaderIdempotencyKey = "Idempotency-Key" // of a change: the caller's name for it
 
 	MaxBody      = 1 << 20 // bytes of a request body; more is CodeTooLarge

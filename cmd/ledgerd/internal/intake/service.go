@@ -189,9 +189,23 @@ func (s *Service) drain(ctx context.Context) error {
 	}
 }
 
+// asker is who wants to know what became of a report, if anybody does.
+type asker struct{ reply, request string }
+
+// maxRequest bounds the name of a request in bytes; a longer one is not repeated.
+const maxRequest = 64
+
+func askerOf(r micro.Request) asker {
+	a := asker{reply: r.Reply(), request: r.Headers().Get(api.HeaderRequest)}
+	if len(a.request) > maxRequest {
+		a.request = ""
+	}
+	return a
+}
+
 // take is called for one message after the other, so it only admits and goes on.
 func (s *Service) take(r micro.Request) {
-	subject, reply, body := r.Subject(), r.Reply(), r.Data()
+	subject, to, body := r.Subject(), askerOf(r), r.Data()
 	var err error
 	if len(body) > api.MaxBody {
 		err = api.NewProblem(api.CodeTooLarge, fmt.Sprintf("the report has %d bytes, at most %d are taken", len(body), api.MaxBody))
@@ -199,12 +213,12 @@ func (s *Service) take(r micro.Request) {
 		err = s.admit(len(body))
 	}
 	if err != nil {
-		s.turnAway(s.refuse(reply, 0, err))
+		s.turnAway(s.refuse(to, 0, err))
 		return
 	}
 	go func() {
 		defer s.release(len(body))
-		s.answers <- s.handle(subject, reply, body)
+		s.answers <- s.handle(subject, to, body)
 	}()
 }
 
@@ -241,23 +255,23 @@ func (s *Service) release(bytes int) {
 }
 
 // handle takes a report from its bytes to its answer.
-func (s *Service) handle(subject, reply string, body []byte) *nats.Msg {
+func (s *Service) handle(subject string, to asker, body []byte) *nats.Msg {
 	provider, agent := parseSubject(subject)
 	if err := events.CheckName(provider); err != nil {
-		return s.refuse(reply, 0, &license.Refusal{Code: license.Invalid, Message: err.Error()})
+		return s.refuse(to, 0, &license.Refusal{Code: license.Invalid, Message: err.Error()})
 	}
 	s.decoding <- struct{}{}
 	report, err := DecodeFrom(agent, body)
 	digest := sha256.Sum256(body)
 	<-s.decoding
 	if err != nil {
-		return s.refuse(reply, report.Seq, err)
+		return s.refuse(to, report.Seq, err)
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.Patience)
 	defer cancel()
 	receipt, err := s.Ledger.Submit(ctx, Command(provider, "agent:"+agent, report, digest))
 	if err != nil {
-		return s.refuse(reply, report.Seq, err)
+		return s.refuse(to, report.Seq, err)
 	}
 	answer := api.ReportAnswer{Seq: report.Seq, Status: api.ReportRecorded, Receipt: api.Receipt{Position: &receipt.Entry}}
 	if receipt.Duplicate {
@@ -267,7 +281,7 @@ func (s *Service) handle(subject, reply string, body []byte) *nats.Msg {
 		s.recorded.Add(1)
 		s.readings.Add(int64(len(report.Readings)))
 	}
-	return s.answer(reply, nil, answer)
+	return s.answer(to, nil, answer)
 }
 
 // parseSubject takes intake.<provider>.<agent> apart, which the subscription has made sure it is.
@@ -300,7 +314,7 @@ type refusal struct {
 	RetryAfter int              `json:"retry_after,omitempty"` // seconds
 }
 
-func (s *Service) refuse(reply string, seq uint64, err error) *nats.Msg {
+func (s *Service) refuse(to asker, seq uint64, err error) *nats.Msg {
 	p := refusals.Problem(err)
 	if n, ok := s.refused[p.Code]; ok {
 		n.Add(1)
@@ -313,20 +327,26 @@ func (s *Service) refuse(reply string, seq uint64, err error) *nats.Msg {
 	if r.Message == "" {
 		r.Message = p.Title
 	}
-	return s.answer(reply, header, r)
+	return s.answer(to, header, r)
 }
 
 // answer is the message that holds v; nil if nobody is to be told.
-func (s *Service) answer(reply string, header nats.Header, v any) *nats.Msg {
-	if reply == "" {
+func (s *Service) answer(to asker, header nats.Header, v any) *nats.Msg {
+	if to.reply == "" {
 		return nil
+	}
+	if to.request != "" {
+		if header == nil {
+			header = make(nats.Header, 1)
+		}
+		header.Set(api.HeaderRequest, to.request)
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
 		s.Logger.Error("an answer could not be written", "err", err)
 		return nil
 	}
-	return &nats.Msg{Subject: reply, Header: header, Data: data}
+	return &nats.Msg{Subject: to.reply, Header: header, Data: data}
 }
 
 // send sends answers until there are no more.

@@ -309,6 +309,33 @@ func TestRefusals(t *testing.T) {
 }
 
 // The ledger's own account may publish what an agent may not; even there a name is a name.
+// An answer names the request that it is to, whatever it says, if the request has a name.
+func TestAnswerNamesItsRequest(t *testing.T) {
+	for name, bounds := range map[string]Config{"taken": {}, "overloaded": {MaxBytes: 1}} {
+		h := newHouse(t, records, bounds)
+		agent := h.edge("acme", "pc-17")
+		for _, request := range []string{"", "a", strings.Repeat("x", maxRequest), strings.Repeat("x", maxRequest+1)} {
+			for _, body := range []string{sample, "{", strings.Repeat(" ", api.MaxBody+1)} {
+				m := &nats.Msg{Subject: "intake.acme.pc-17", Data: []byte(body)}
+				want := request
+				if request != "" {
+					m.Header = nats.Header{api.HeaderRequest: {request}}
+				}
+				if len(request) > maxRequest {
+					want = ""
+				}
+				answer, err := agent.RequestMsg(m, patience)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := answer.Header.Get(api.HeaderRequest); got != want {
+					t.Errorf("%s, %d bytes: the answer to %q names %q", name, len(body), request, got)
+				}
+			}
+		}
+	}
+}
+
 func TestSubjectNames(t *testing.T) {
 	h := newHouse(t, records, Config{})
 	inside := h.connect(h.server.Connect())
