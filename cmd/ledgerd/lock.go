@@ -29,5 +29,9 @@ func lockData(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), f.Close())
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		// A child that is being started has the file for a moment, and would keep the lock when it is only closed here.
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		f.Close()
+	}, nil
 }

@@ -38,7 +38,7 @@ func lockFolder(path string) (*folder, error) {
 	case err == nil:
 		f.unclean = true
 	case !errors.Is(err, fs.ErrNotExist):
-		lock.Close()
+		f.unlock()
 		return nil, fmt.Errorf("how did the previous run of the NATS server end: %w", err)
 	}
 	return f, nil
@@ -53,7 +53,11 @@ func flock(f *os.File) error {
 	}
 }
 
-func (f *folder) unlock() { f.lock.Close() }
+// unlock gives the lock back by itself: a child that is being started has the file for a moment, and would keep the lock of one that is only closed.
+func (f *folder) unlock() {
+	_ = syscall.Flock(int(f.lock.Fd()), syscall.LOCK_UN)
+	f.lock.Close()
+}
 
 func (f *folder) marker() string { return filepath.Join(f.path, "unclean") }
 
