@@ -15,7 +15,7 @@ import (
 	"licenseledger/ledger/stream/natsd"
 )
 
-// listener is a NATS server with the ledger's permissions, whose intake answers what answer says.
+// listener is an intake that answers what answer says, under the name of the request.
 func listener(t *testing.T, answer func(r api.Report) string) (url string) {
 	t.Helper()
 	return intake(t, func(m *nats.Msg) *nats.Msg {
@@ -30,6 +30,7 @@ func listener(t *testing.T, answer func(r api.Report) string) (url string) {
 	})
 }
 
+// intake is a NATS server with the ledger's permissions, whose intake gives these answers; nil: none.
 func intake(t *testing.T, answer func(*nats.Msg) *nats.Msg) (url string) {
 	t.Helper()
 	server, err := natsd.Start(t.Context(), natsd.Config{

@@ -13,10 +13,11 @@ import (
 // Headers and limits of the contract.
 const (
 	HeaderPosition       = "Ledger-Position" // of a read: the last entry that the answer has seen
-	HeaderRequest        = "Ledger-Request"  // of a report over NATS: any text of at most 64 bytes, which its answer repeats
+	HeaderRequest        = "Ledger-Request"  // of a report over NATS: a name for this request, which its answer repeats
 	HeaderIdempotencyKey = "Idempotency-Key" // of a change: the caller's name for it
 
 	MaxBody      = 1 << 20 // bytes of a request body; more is CodeTooLarge
+	MaxRequest   = 64      // bytes of HeaderRequest; more is CodeInvalid
 	MaxReadings  = 500     // readings of one report
 	DefaultLimit = 50      // rows of a page, where the caller does not say
 	MaxLimit     = 1000    // rows of a page, at most

@@ -39,7 +39,7 @@
 // seconds, and seq is missing where the report was not read that far. A report sent without a reply subject is taken
 // like any other; nobody is told.
 //
-// A request with the header Ledger-Request gets that back with its answer, and whoever relies on an answer should send one and compare: between
+// A request with the header Ledger-Request, of at most 64 bytes, gets that back with its answer, and whoever relies on an answer should send one and compare: between
 // two accounts the server (2.15.2) finds the way back by six random letters and digits, and does not look whether they are taken. Of a million
 // requests that waited at the same time, 9 got an answer that belonged to another, and 9 none; with 8,000 under way it is one in seven million.
 // [licenseledger/ledger/agent] compares.

@@ -120,7 +120,7 @@ func Start(c Config) (*Service, error) {
 
 // maxUnread bounds the bytes of reports that came and were not looked at, not even to be refused. What comes beyond is dropped without an answer, and
 // its agent repeats it when its patience ends. Storms of 288,000 reports of 100 readings, sent as fast as two processors could: with the client's
-// 64 MiB up to 110,000 were dropped in some, with these one report in six storms.
+// 64 MiB up to 110,000 were dropped in some, with these at most one answer was missing, in two of fourteen (the server confuses some: package comment).
 const maxUnread = 256 << 20
 
 // maxAnswers bounds the answers that wait to be sent; take waits beyond it.
@@ -192,27 +192,11 @@ func (s *Service) drain(ctx context.Context) error {
 // asker is who wants to know what became of a report, if anybody does.
 type asker struct{ reply, request string }
 
-// maxRequest bounds the name of a request in bytes; a longer one is not repeated.
-const maxRequest = 64
-
-func askerOf(r micro.Request) asker {
-	a := asker{reply: r.Reply(), request: r.Headers().Get(api.HeaderRequest)}
-	if len(a.request) > maxRequest {
-		a.request = ""
-	}
-	return a
-}
-
 // take is called for one message after the other, so it only admits and goes on.
 func (s *Service) take(r micro.Request) {
-	subject, to, body := r.Subject(), askerOf(r), r.Data()
-	var err error
-	if len(body) > api.MaxBody {
-		err = api.NewProblem(api.CodeTooLarge, fmt.Sprintf("the report has %d bytes, at most %d are taken", len(body), api.MaxBody))
-	} else {
-		err = s.admit(len(body))
-	}
-	if err != nil {
+	subject, body := r.Subject(), r.Data()
+	to := asker{r.Reply(), r.Headers().Get(api.HeaderRequest)}
+	if err := s.check(&to, body); err != nil {
 		s.turnAway(s.refuse(to, 0, err))
 		return
 	}
@@ -220,6 +204,18 @@ func (s *Service) take(r micro.Request) {
 		defer s.release(len(body))
 		s.answers <- s.handle(subject, to, body)
 	}()
+}
+
+// check admits a report, or says why not. A name that is too long is not repeated.
+func (s *Service) check(to *asker, body []byte) error {
+	if n := len(to.request); n > api.MaxRequest {
+		to.request = ""
+		return &license.Refusal{Code: license.Invalid, Message: fmt.Sprintf("the header %s has %d bytes, at most %d are taken", api.HeaderRequest, n, api.MaxRequest)}
+	}
+	if len(body) > api.MaxBody {
+		return api.NewProblem(api.CodeTooLarge, fmt.Sprintf("the report has %d bytes, at most %d are taken", len(body), api.MaxBody))
+	}
+	return s.admit(len(body))
 }
 
 // turnAway sends the answer to a report that was not admitted.

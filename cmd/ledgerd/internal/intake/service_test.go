@@ -308,25 +308,27 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The ledger's own account may publish what an agent may not; even there a name is a name.
 // An answer names the request that it is to, whatever it says, if the request has a name.
 func TestAnswerNamesItsRequest(t *testing.T) {
 	for name, bounds := range map[string]Config{"taken": {}, "overloaded": {MaxBytes: 1}} {
 		h := newHouse(t, records, bounds)
 		agent := h.edge("acme", "pc-17")
-		for _, request := range []string{"", "a", strings.Repeat("x", maxRequest), strings.Repeat("x", maxRequest+1)} {
+		for _, request := range []string{"", "a", strings.Repeat("x", api.MaxRequest), strings.Repeat("x", api.MaxRequest+1)} {
 			for _, body := range []string{sample, "{", strings.Repeat(" ", api.MaxBody+1)} {
 				m := &nats.Msg{Subject: "intake.acme.pc-17", Data: []byte(body)}
-				want := request
 				if request != "" {
 					m.Header = nats.Header{api.HeaderRequest: {request}}
-				}
-				if len(request) > maxRequest {
-					want = ""
 				}
 				answer, err := agent.RequestMsg(m, patience)
 				if err != nil {
 					t.Fatal(err)
+				}
+				want := request
+				if len(request) > api.MaxRequest {
+					want = ""
+					if r := parseReply(t, answer); r.Code != api.CodeInvalid || !strings.Contains(r.Message, api.HeaderRequest) {
+						t.Errorf("%s, %d bytes: %+v", name, len(body), r)
+					}
 				}
 				if got := answer.Header.Get(api.HeaderRequest); got != want {
 					t.Errorf("%s, %d bytes: the answer to %q names %q", name, len(body), request, got)
@@ -336,6 +338,7 @@ func TestAnswerNamesItsRequest(t *testing.T) {
 	}
 }
 
+// The ledger's own account may publish what an agent may not; even there a name is a name.
 func TestSubjectNames(t *testing.T) {
 	h := newHouse(t, records, Config{})
 	inside := h.connect(h.server.Connect())
