@@ -451,7 +451,7 @@ func TestCommits(t *testing.T) {
 						wait(t, s, uint64(n-1))
 					}
 				}
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // the bubble's clock: a commit too many would happen by then
 				cancel()
 				if err := <-done; err != nil {
 					t.Error(err)
