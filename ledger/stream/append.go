@@ -72,7 +72,11 @@ func (s *Stream) append(ctx context.Context, r events.Record, after uint64) erro
 		}
 		return fmt.Errorf("outcome unknown: %w", err)
 	}
-	return acknowledged(reply.Data, after+1)
+	if err := acknowledged(reply.Data, after+1); err != nil {
+		return err
+	}
+	s.reaches(after + 1)
+	return nil
 }
 
 // acknowledged reads the server's answer to an append that should have become seq.

@@ -38,7 +38,8 @@
 // majority within three seconds ([ErrNoLeader] otherwise, which passes): so
 // what a decision rests on is no older than its question. A node that is cut off
 // or hangs keeps its clients, too; [Watch] moves a connection to the next one.
-// A new leader may, for a moment, be behind what the old one had acknowledged:
+// A new leader may, for a moment, be behind what the old one had acknowledged,
+// and one that does not know yet that it is the old one may answer Get for what it does not have:
 // [ledger.Config.Doubt] says how long that is not taken for a loss.
 //
 // Read is a pull consumer of its own, without acknowledgements, kept in the
@@ -47,6 +48,9 @@
 // stream's numbering, whose jumps mean that the stream lost them. After the
 // former it starts again where it was; the latter is [ledger.ErrGap]. It starts
 // again after every reconnect too, and whenever, having heard nothing for a
-// while, it finds that the server has delivered more than arrived. At most 8 MiB are
+// while, it finds that the server has delivered more than arrived, or less than
+// there is. A stream that ends before a record of which this process has heard is
+// a gap as well: of a block that it cannot read the server forgets the contents,
+// goes on with a shorter stream, and says nothing. At most 8 MiB are
 // under way to a reader at a time, however slow it is, twice that for moments.
 package stream

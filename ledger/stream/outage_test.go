@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -200,6 +202,15 @@ func TestReaderSurvives(t *testing.T) {
 		}},
 		{"stolen messages", 15, 20 * time.Millisecond, func(t *testing.T, _ *remote, _ *wire, nc *nats.Conn) {
 			steal(t, nc, 3)
+		}},
+		// As the server stops one at a message that it cannot read, but for the reason.
+		{"consumers that stand still", 15, 20 * time.Millisecond, func(t *testing.T, _ *remote, _ *wire, nc *nats.Conn) {
+			for _, name := range consumers(t, nc) {
+				pause := fmt.Appendf(nil, `{"pause_until":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339))
+				if _, err := nc.Request("$JS.API.CONSUMER.PAUSE."+stream.Name+"."+name, pause, patience); err != nil {
+					t.Error(err)
+				}
+			}
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -397,6 +408,59 @@ func TestStreamShrinks(t *testing.T) {
 	if !errors.Is(failure, ledger.ErrGap) {
 		t.Errorf("the read ends with %v, want ErrGap", failure)
 	}
+}
+
+// TestStreamForgets damages the stream's only block: the server finds nothing in it, forgets all records without a word, and would have a reader wait for the first.
+func TestStreamForgets(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r := startRemote(t)
+	s, _, _ := r.connect(0)
+	prev := events.Record{}
+	for i := range uint64(9) {
+		prev = append1(t, s, prev, i)
+	}
+	r.stop()
+	blocks, err := filepath.Glob(filepath.Join(r.options.StoreDir, "jetstream", "*", "streams", stream.Name, "msgs", "*.blk"))
+	if err != nil || len(blocks) != 1 {
+		t.Fatalf("blocks: %q, %v", blocks, err)
+	}
+	b, err := os.ReadFile(blocks[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b[:300])
+	if err := os.WriteFile(blocks[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	for record, err := range s.Read(ctx, 1) {
+		if !errors.Is(err, ledger.ErrGap) {
+			t.Errorf("record %d, %v, want ErrGap", record.Seq, err)
+		}
+		return
+	}
+	t.Errorf("the read waits: %v", ctx.Err())
+}
+
+// TestStreamForgetsLater: a reader that waits at the end learns that it is not the end, too.
+func TestStreamForgetsLater(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s, _, _ := startRemote(t).connect(0)
+	s.SetIdle(5 * time.Millisecond)
+	append1(t, s, events.Record{}, 0)
+	for record, err := range s.Read(ctx, 1) {
+		if err == nil && record.Seq == 1 {
+			s.Reaches(2)
+			continue
+		}
+		if !errors.Is(err, ledger.ErrGap) {
+			t.Errorf("record %d, %v, want ErrGap", record.Seq, err)
+		}
+		return
+	}
+	t.Errorf("the read waits: %v", ctx.Err())
 }
 
 // TestAcknowledgementLost has a row of its own in every table of faults: it failed, and yet it is there.

@@ -159,19 +159,38 @@ func (r *reader) ask() error {
 	return r.conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+Name+"."+c.name, c.inbox, request)
 }
 
-// check finds out, when nothing came for a while, whether there was nothing to come. It costs one request.
+// check finds out, when nothing came for a while, whether there was nothing to come. An error is a reason to begin with another consumer.
 func (r *reader) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
+	last, err := r.tail(ctx)
+	if err != nil {
+		return err
+	}
 	info, err := r.consumer.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("the consumer does not answer: %w", err)
 	}
-	if len(r.consumer.messages) == 0 && info.Delivered.Stream != r.next-1 {
-		return fmt.Errorf("the server says that it delivered record %d", info.Delivered.Stream)
+	switch delivered := info.Delivered.Stream; {
+	case len(r.consumer.messages) > 0:
+	case delivered != r.next-1:
+		return fmt.Errorf("the server says that it delivered record %d", delivered)
+	case last >= r.next:
+		// The server stops a consumer without a word at a message that it cannot read.
+		return fmt.Errorf("the server does not deliver record %d of %d", r.next, last)
 	}
 	r.failed = 0
 	return nil
+}
+
+// tail is Last, for a reader that never sees the stream become shorter: of a block that it cannot read the server forgets what was in it, without a word.
+func (r *reader) tail(ctx context.Context) (uint64, error) {
+	end := max(r.end.Load(), r.next-1)
+	last, err := r.Last(ctx)
+	if err == nil && last < end {
+		err = fmt.Errorf("the stream ends at %d, and had record %d: %w", last, end, ledger.ErrGap)
+	}
+	return last, err
 }
 
 // start makes a consumer from the next record on. While the server cannot be reached it tries again, up to six timeouts after the first failure.
@@ -180,15 +199,12 @@ func (r *reader) start(ctx context.Context) error {
 		if err := pause(ctx, r.failed); err != nil {
 			return err
 		}
-		last, err := r.Last(ctx)
-		switch {
-		case err != nil:
-		case r.next == 0:
+		if r.next == 0 {
 			return errors.New("records count from 1")
-		case r.next > last+1:
-			// The server would wait for that record, however long, without a word.
-			err = fmt.Errorf("the stream ends at %d: %w", last, ledger.ErrGap)
-		default:
+		}
+		// The server would wait for a record behind the end, however long, without a word.
+		_, err := r.tail(ctx)
+		if err == nil {
 			r.consumer, err = r.consume(ctx)
 		}
 		if err == nil {

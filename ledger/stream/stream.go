@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,6 +49,7 @@ type Stream struct {
 	replicas int
 	timeout  time.Duration
 	idle     time.Duration // after which a reader asks whether anything is still coming
+	end      atomic.Uint64 // the last record that the server ever told of: a stream does not become shorter
 }
 
 var _ ledger.Log = (*Stream)(nil)
@@ -110,7 +112,18 @@ func (s *Stream) Last(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("last record of stream %s: %w", Name, err)
 	}
+	s.reaches(info.State.LastSeq)
 	return info.State.LastSeq, nil
+}
+
+// reaches notes that the stream has record seq.
+func (s *Stream) reaches(seq uint64) {
+	for {
+		end := s.end.Load()
+		if seq <= end || s.end.CompareAndSwap(end, seq) {
+			return
+		}
+	}
 }
 
 // info asks the leader about the stream, and counts.
