@@ -101,6 +101,52 @@ func TestShortLogIsDoubted(t *testing.T) {
 	}
 }
 
+// The same of the last of two records that another writer wrote: the log, for a moment, does not find it.
+func TestMissingRecordIsDoubted(t *testing.T) {
+	for _, doubt := range []time.Duration{time.Hour, 0} {
+		t.Run(doubt.String(), func(t *testing.T) {
+			clock := ledgertest.NewClock(start)
+			stream := ledgertest.NewStream(t, clock)
+			h := another(t, stream, clock, ledger.Config{Doubt: doubt})
+			h.open("acme")
+			other := another(t, stream, clock, ledger.Config{})
+			other.must("initech", license.SetProvider{Name: "Initech"})
+			other.must("umbrella", license.SetProvider{Name: "Umbrella"})
+			h.log.Missing(2)
+			c := h.command("acme", license.Buy{Type: "server", Quantity: 2})
+			r, err := h.Submit(t.Context(), c)
+			if doubt == 0 {
+				if !errors.Is(err, ledger.ErrGap) || !errors.Is(h.Err(), ledger.ErrGap) {
+					t.Errorf("%v, stopped by %v, want %v", err, h.Err(), ledger.ErrGap)
+				}
+				return
+			}
+			if found := byCommand(t, h.stream)[c.ID]; err != nil || len(found) != 1 || found[0] != r.Entry || h.Err() != nil {
+				t.Errorf("answered with entry %d, %v; recorded as %d; stopped by %v", r.Entry, err, found, h.Err())
+			}
+		})
+	}
+}
+
+// A start does not take it for a loss either.
+func TestStartDoubtsThatTheLastRecordIsMissing(t *testing.T) {
+	clock := ledgertest.NewClock(start)
+	h := another(t, ledgertest.NewStream(t, clock), clock, ledger.Config{})
+	h.open("acme")
+	for doubt, want := range map[time.Duration]error{time.Hour: nil, 0: ledger.ErrGap} {
+		h.log.Missing(2)
+		q, err := ledger.Start(t.Context(), ledger.Config{Log: h.log, States: h.States, Clock: clock, Doubt: doubt})
+		if !errors.Is(err, want) {
+			t.Errorf("doubt %s: %v, want %v", doubt, err, want)
+		}
+		if q != nil {
+			if err := q.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	clock := ledgertest.NewClock(start)
 	h := another(t, ledgertest.NewStream(t, clock), clock, ledger.Config{QueueCount: 10})

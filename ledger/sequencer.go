@@ -23,8 +23,8 @@ type Config struct {
 	Clock   Clock
 	Logger  *slog.Logger
 
-	// Doubt is how long the log may seem to end before what it acknowledged until that counts as loss. Nothing is recorded meanwhile. A new leader of
-	// several replicas may be behind for a moment; one server never is: 0.
+	// Doubt is how long the log may seem to miss records until that counts as loss. Nothing is recorded meanwhile. Of several replicas a new leader may
+	// be behind for a moment, and an old one that does not know yet may answer for it; one server never does: 0.
 	Doubt time.Duration
 
 	QueueBytes int // commands that wait or are not answered, by estimate; default 64 MiB
@@ -414,7 +414,7 @@ func (q *Sequencer) insert(rec *record, after uint64) outcome {
 	}
 }
 
-// lost says whether the log has seemed to be too short for so long that records are lost; since is when that was noticed.
+// lost says whether the log has seemed to miss records for so long that they are lost; since is when that was noticed.
 func (q *Sequencer) lost(since *time.Time) bool {
 	if since.IsZero() {
 		*since = time.Now()
@@ -555,9 +555,12 @@ func (q *Sequencer) catchUp(ctx context.Context) error {
 	}
 	next := uint64(0)
 	if q.seq = last; last > 0 {
-		stored, err := q.Log.Get(ctx, last)
-		if err != nil {
-			return fmt.Errorf("read the last record: %w", err)
+		var stored events.Stored
+		if err := q.insist(ctx, "read the last record", func() (err error) {
+			stored, err = q.Log.Get(ctx, last)
+			return err
+		}); err != nil {
+			return err
 		}
 		entries, err := events.DecodeRecord(&stored.Record)
 		if err != nil {
@@ -576,7 +579,7 @@ func (q *Sequencer) catchUp(ctx context.Context) error {
 func (q *Sequencer) conflict() error {
 	var last uint64
 	for doubted := (time.Time{}); ; sleep(q.ctx, 100*time.Millisecond) {
-		if err := q.insist("find the end of the log", func() (err error) {
+		if err := q.insist(q.ctx, "find the end of the log", func() (err error) {
 			last, err = q.Log.Last(q.ctx)
 			return err
 		}); err != nil {
@@ -593,7 +596,7 @@ func (q *Sequencer) conflict() error {
 	next, tail := q.acked, q.tail
 	for seq := q.seq + 1; seq <= last; seq++ {
 		var there events.Stored
-		if err := q.insist("read another writer's record", func() (err error) {
+		if err := q.insist(q.ctx, "read another writer's record", func() (err error) {
 			there, err = q.Log.Get(q.ctx, seq)
 			return err
 		}); err != nil {
@@ -623,15 +626,21 @@ func (q *Sequencer) conflict() error {
 	return q.ctx.Err()
 }
 
-// insist repeats a read of the log until it succeeds or cannot: a writer that lost its way has nothing better to do.
-func (q *Sequencer) insist(what string, read func() error) error {
+// insist repeats a read of what the log must have until it succeeds, ctx ends or the log has surely lost it: a writer that lost its way has nothing
+// better to do.
+func (q *Sequencer) insist(ctx context.Context, what string, read func() error) error {
+	var doubted time.Time
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := read()
-		if err == nil || errors.Is(err, ErrNoRecord) || errors.Is(err, ErrGap) || q.ctx.Err() != nil {
+		missing := errors.Is(err, ErrNoRecord) || errors.Is(err, ErrGap)
+		if err == nil || missing && q.lost(&doubted) || ctx.Err() != nil {
 			return wrap(what, err)
 		}
+		if !missing {
+			doubted = time.Time{} // nobody says so any more
+		}
 		q.Logger.Warn("trying again to "+what, "err", err)
-		sleep(q.ctx, wait)
+		sleep(ctx, wait)
 	}
 }
 

@@ -44,6 +44,7 @@ type Log struct {
 	share     float64
 	noAnswers int // of the coming calls of Get and Last
 	behind    int // coming calls of Last that do not see the last record
+	missing   int // coming calls of Get that do not see the last record
 	reads     int // records until a Read is interrupted, plus 1; 0 for never
 }
 
@@ -147,6 +148,14 @@ func (l *Log) Behind(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.behind = n
+}
+
+// Missing makes the coming n calls of Get for the last record answer as if it could not be read: Last has one answer, and Get that of a
+// replica that still takes itself for the leader.
+func (l *Log) Missing(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.missing = n
 }
 
 // InterruptRead makes a Read end with [ErrNoAnswer] after n more records, also while it waits for the one after them.
@@ -289,12 +298,23 @@ func (l *Log) Get(ctx context.Context, seq uint64) (events.Stored, error) {
 	if seq == 0 || seq > uint64(len(l.stream.records)) {
 		return events.Stored{}, fmt.Errorf("get record %d: %w", seq, ledger.ErrNoRecord)
 	}
-	if l.stream.lost[seq] {
+	if l.stream.lost[seq] || l.unseen(seq) {
 		return events.Stored{}, fmt.Errorf("get record %d: %w", seq, ledger.ErrGap)
 	}
 	r := l.stream.records[seq-1]
 	r.Body = bytes.Clone(r.Body)
 	return r, nil
+}
+
+// unseen counts the calls of Missing down.
+func (l *Log) unseen(seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.missing == 0 || seq < uint64(len(l.stream.records)) {
+		return false
+	}
+	l.missing--
+	return true
 }
 
 // Last is [ledger.Log]'s.
