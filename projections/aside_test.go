@@ -29,8 +29,8 @@ func inOrder(list []events.Entry, err error) iter.Seq2[*events.Entry, error] {
 
 // What is folded aside are the rows that a live view had at that entry, over several transactions too.
 func TestAside(t *testing.T) {
-	all := history("01KGB000000000000000000000", 45_000)
-	for _, n := range []int{0, 1, 7, 20_000, 20_001, 45_000} {
+	all := history("01KGB000000000000000000000", 205_000)
+	for _, n := range []int{0, 1, 7, 100_000, 100_001, 205_000} {
 		for _, noUsage := range []bool{false, true} {
 			a, err := projections.NewAside(t.TempDir(), &rows{noUsage: noUsage}, inOrder(all[:n], nil))
 			if err != nil {

@@ -512,7 +512,7 @@ func (f *follower) apply(v *view) error {
 			}
 			// Those who wait have to wait for what was queued before the transaction
 			// began, so that many of them do not make it small.
-			if t.full() || t.open() && t.pos.Seq >= v.upTo && v.s.wanted(t.pos.Next) {
+			if t.full(f.end) || t.open() && t.pos.Seq >= v.upTo && v.s.wanted(t.pos.Next) {
 				if err := f.commit(v); err != nil {
 					return err
 				}

@@ -64,6 +64,14 @@ const (
 	maxTxAge     = 500 * time.Millisecond // so that a slow view shows progress
 )
 
+// What a view applies on its way to the end that the log had when it began to follow goes in larger transactions: fewer pages are written that
+// the next transaction writes again. 1,000,000 entries of 1,000 providers are replayed in 14 s, with the bounds above in 26. A view
+// that has caught up keeps to those: larger ones made a month's end a tenth slower.
+const (
+	catchUpSize = 4
+	catchUpAge  = 2
+)
+
 // transaction is the writing side of a store: the entries that were applied and
 // are not visible yet. One goroutine uses it. It is empty until a record is applied.
 type transaction struct {
@@ -87,8 +95,13 @@ func newTransaction(s *Store) *transaction {
 
 func (t *transaction) open() bool { return t.tx != nil }
 
-func (t *transaction) full() bool {
-	return t.bytes >= maxTxBytes || t.entries >= maxTxEntries || t.open() && time.Since(t.began) >= maxTxAge
+// full says whether the last record was the transaction's last; end is the entry at which the view has caught up.
+func (t *transaction) full(end uint64) bool {
+	size, age := 1, time.Duration(1)
+	if t.pos.Next < end {
+		size, age = catchUpSize, catchUpAge
+	}
+	return t.bytes >= size*maxTxBytes || t.entries >= size*maxTxEntries || t.open() && time.Since(t.began) >= age*maxTxAge
 }
 
 // apply takes the next record. One that was applied before is skipped. After an error the transaction must be abandoned.
