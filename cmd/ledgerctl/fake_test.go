@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ type exchange struct {
 	method, target string // target with its query, not escaped: /v1/providers/acme/companies?limit=2
 	key            string // idempotency key, if it matters
 	token          string // as the Authorization header has it, if it is not the test's
+	accept         string // what is asked for and answered, if it is not JSON
 	body           string // JSON, or nothing
 	status         int
 	answer         string
@@ -30,8 +32,9 @@ type exchange struct {
 // lines with # are for the reader.
 //
 //	> PUT /v1/clock
-//	> Idempotency-Key: k1   (these two only if they matter)
+//	> Idempotency-Key: k1   (these three only if they matter)
 //	> Authorization: Bearer another
+//	> Accept: text/html
 //	> {"now":"2026-03-10T12:00:00Z"}
 //	< 200
 //	< {"now":"2026-03-10T12:00:00Z","position":9}
@@ -53,6 +56,8 @@ func parseTranscript(text string) ([]exchange, error) {
 			list[len(list)-1].key = strings.TrimPrefix(content, "Idempotency-Key: ")
 		case side == '>' && strings.HasPrefix(content, "Authorization: "):
 			list[len(list)-1].token = strings.TrimPrefix(content, "Authorization: ")
+		case side == '>' && strings.HasPrefix(content, "Accept: "):
+			list[len(list)-1].accept = strings.TrimPrefix(content, "Accept: ")
 		case side == '>':
 			list[len(list)-1].body += content
 		case side == '<' && len(list) > 0 && !answering:
@@ -92,7 +97,7 @@ func (f *fakeLedger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem, _ := json.Marshal(map[string]any{"code": "internal", "status": 500, "detail": "the fake ledger: " + err.Error()})
 		x = exchange{status: 500, answer: string(problem)}
 	}
-	media := "application/json"
+	media := cmp.Or(x.accept, "application/json")
 	if x.status >= 400 {
 		media = "application/problem+json"
 	}
@@ -141,7 +146,7 @@ func (x exchange) check(r *http.Request) error {
 		token = x.token
 	}
 	for _, header := range []struct{ name, want string }{
-		{"Authorization", token}, {"Accept", "application/json"}, {"Content-Type", media},
+		{"Authorization", token}, {"Accept", cmp.Or(x.accept, "application/json")}, {"Content-Type", media},
 	} {
 		if got := r.Header.Get(header.name); got != header.want {
 			return fmt.Errorf("%s: %q, expected %q", header.name, got, header.want)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -77,15 +78,21 @@ func invoiceTotals(invoices []api.Invoice) []any {
 
 func (c *cli) invoiceShow() *cobra.Command {
 	var o api.ReadOptions
+	var as string
 	cmd := c.command(command{
 		use:   "show NUMBER [flags]",
 		short: "Show an invoice as a bill",
 		long: `Show an invoice as a bill: its lines, then what leads from them to the total. The
 number draft stands for the running month's statement as it stands today. With
--o csv it is the lines, whose amounts add up to the total.`,
+-o csv it is the lines, whose amounts add up to the total; with --as it is a
+document, to send and to keep.`,
 		example: `  ledgerctl invoice show S-000001
+  ledgerctl invoice show S-000001 --as pdf > S-000001.pdf
   ledgerctl invoice show draft`,
 		run: func(ctx context.Context, args []string) error {
+			if as != "" {
+				return c.invoiceDocument(ctx, args[0], as, o)
+			}
 			invoice, err := c.Invoice(ctx, c.provider, args[0], o)
 			if err != nil {
 				return err
@@ -93,8 +100,26 @@ number draft stands for the running month's statement as it stands today. With
 			return c.print(invoice, lineGrid(invoice), func(w io.Writer, _ grid) { writeBill(w, c.provider, invoice) })
 		},
 	})
+	cmd.Flags().StringVar(&as, "as", "", "write it as a `DOCUMENT`: pdf or html")
 	readFlags(cmd, &o)
 	return cmd
+}
+
+// invoiceDocument writes an invoice to the output as the ledger draws it.
+func (c *cli) invoiceDocument(ctx context.Context, number, as string, o api.ReadOptions) (err error) {
+	media, ok := map[string]string{"pdf": api.MediaPDF, "html": api.MediaHTML}[as]
+	switch {
+	case !ok:
+		return &usageError{text: "--as " + quoted(as) + " is no document", hint: "say pdf or html"}
+	case media == api.MediaPDF && isTerminal(c.stdout):
+		return &usageError{text: "a PDF is nothing for a terminal", hint: "write it to a file: > " + number + ".pdf"}
+	}
+	file, err := c.InvoiceDocument(ctx, c.provider, number, media, o)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(c.stdout, file)
+	return errors.Join(err, file.Close())
 }
 
 // lineGrid has the lines for programs.
@@ -130,8 +155,13 @@ func writeBill(w io.Writer, provider string, invoice api.Invoice) {
 func billGrid(invoice api.Invoice) grid {
 	none := blank{}
 	g := grid{columns: append(left("company license_type policy"), append(right("quantity"), append(left("unit"), right("days unit_price amount")...)...)...)}
-	line := func(l api.Line, policy string) {
-		cells := []any{l.Company, l.LicenseType, policy, l.Quantity, l.Unit, positive(l.BilledDays), l.UnitPrice, l.Amount}
+	for _, row := range invoice.Bill() {
+		if row.Line == nil {
+			g.add(row.Label, none, none, none, none, none, none, row.Amount)
+			continue
+		}
+		l := row.Line
+		cells := []any{l.Company, l.LicenseType, row.Label, l.Quantity, l.Unit, positive(l.BilledDays), l.UnitPrice, l.Amount}
 		for i, cell := range cells {
 			if plain(cell) == "" {
 				cells[i] = none
@@ -139,31 +169,5 @@ func billGrid(invoice api.Invoice) grid {
 		}
 		g.add(cells...)
 	}
-	sum := func(label, amount string) { g.add(label, none, none, none, none, none, none, amount) }
-
-	later := map[string][]api.Line{}
-	for _, l := range invoice.Lines {
-		switch l.Kind {
-		case api.LineUsage:
-			line(l, l.Policy)
-		case api.LinePrepaid:
-			line(l, "prepaid")
-		default:
-			later[l.Kind] = append(later[l.Kind], l)
-		}
-	}
-	if invoice.Kind == api.InvoiceStatement {
-		sum("Subtotal", invoice.Subtotal)
-	}
-	for _, l := range later[api.LineAdjustment] {
-		line(l, "adjustment of "+l.Month)
-	}
-	for _, l := range later[api.LineCarried] {
-		line(l, "carried over")
-	}
-	for _, l := range later[api.LineMinimum] {
-		sum("Minimum", l.Amount)
-	}
-	sum("Total "+invoice.Currency, invoice.Total)
 	return g
 }

@@ -65,7 +65,7 @@ func TestBill(t *testing.T) {
 			{Kind: api.LineUsage, Company: "initech", LicenseType: "backup-storage", Policy: "metered", Unit: "GiB-month", UnitPrice: "0.0060", Quantity: "33.33", Amount: "0.20"},
 			{Kind: api.LineUsage, LicenseType: "connect", Policy: "days-active", Unit: "administrator", UnitPrice: "19.00", Quantity: "1", DaysActive: 3, BilledDays: 3, Amount: "1.90"},
 			{Kind: api.LineAdjustment, Company: "globex", LicenseType: "server", Month: "2026-02", Amount: "-10.00"},
-			{Kind: api.LineAdjustment, Month: "2026-02", Amount: "5.00"},
+			{Kind: api.LineAdjustment, Policy: "minimum", Month: "2026-02", Amount: "5.00"},
 		},
 		Subtotal: "16.08", MinimumAdjustment: "3.92", Total: "13.00", Digest: "ab", Position: 412,
 	}

@@ -59,6 +59,7 @@ var libraries = []struct {
 	{"github.com/danielgtaylor/huma", []string{"cmd/ledgerd/internal/httpapi"}, "the contract's types know no server"},
 	{"golang.org/x/mod", []string{"ledger/proof", "projections/audit", "cmd/ledgerd", "cmd/ledgerctl", "cmd/ledgerbench"}, "hashes and notes are ledger/proof's"},
 	{"github.com/transparency-dev", nil, "it reads in tests what we have written"},
+	{"codeberg.org/go-pdf/fpdf", []string{"cmd/ledgerd/internal/document"}, "documents are drawn in one place"},
 	{"github.com/prometheus/client_golang", []string{"cmd/ledgerd"}, "rooms count, the daemon publishes"},
 }
 

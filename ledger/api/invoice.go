@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -69,6 +70,41 @@ type Invoice struct {
 	Status            string    `json:"status" enum:"draft,pending,collected,failed" doc:"of the charge"`
 	Digest            string    `json:"digest" doc:"SHA-256 of the canonical lines, hexadecimal"`
 	Position          uint64    `json:"position,omitempty" doc:"number of the entry that issued it; absent from a draft"`
+}
+
+// BillRow is a row of an invoice as a bill: a line, or a sum of lines above it.
+type BillRow struct {
+	Label  string // how the line came about, such as days-active; of a sum what it is
+	Line   *Line  // nil: a sum
+	Amount string
+}
+
+// Bill is the invoice in the order in which people read it: what was used and what that comes to, what else was added or taken off, the total.
+func (i *Invoice) Bill() []BillRow {
+	var rows, adjustments, carried, minimum []BillRow
+	for n := range i.Lines {
+		l := &i.Lines[n]
+		switch l.Kind {
+		case LineUsage:
+			rows = append(rows, BillRow{l.Policy, l, l.Amount})
+		case LinePrepaid:
+			rows = append(rows, BillRow{"prepaid", l, l.Amount})
+		case LineAdjustment:
+			label := "adjustment of " + l.Month
+			if l.Policy == "minimum" {
+				label = "minimum of " + l.Month
+			}
+			adjustments = append(adjustments, BillRow{label, l, l.Amount})
+		case LineCarried:
+			carried = append(carried, BillRow{"carried over", l, l.Amount})
+		case LineMinimum:
+			minimum = append(minimum, BillRow{"Minimum", nil, l.Amount})
+		}
+	}
+	if i.Kind == InvoiceStatement {
+		rows = append(rows, BillRow{"Subtotal", nil, i.Subtotal})
+	}
+	return append(slices.Concat(rows, adjustments, carried, minimum), BillRow{"Total " + i.Currency, nil, i.Total})
 }
 
 // InvoiceQuery asks for invoices.

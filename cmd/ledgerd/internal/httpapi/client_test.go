@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"testing"
@@ -103,8 +104,17 @@ func TestClient(t *testing.T) {
 	if api.CodeOf(err) != api.CodeNotFound {
 		t.Errorf("error %v", err)
 	}
-	_, err = c.InvoiceDocument(ctx, "acme", "S-000001", api.MediaPDF, api.ReadOptions{})
+	_, err = c.InvoiceDocument(ctx, "acme", "S-000099", api.MediaPDF, api.ReadOptions{})
+	if api.CodeOf(err) != api.CodeNotFound {
+		t.Errorf("error %v", err)
+	}
+	_, err = c.InvoiceDocument(ctx, "acme", api.InvoiceDraft, "image/png", api.ReadOptions{})
 	if api.CodeOf(err) != api.CodeInvalid {
 		t.Errorf("error %v", err)
+	}
+	draft, err := c.InvoiceDocument(ctx, "acme", api.InvoiceDraft, api.MediaPDF, api.ReadOptions{})
+	must(err)
+	if b, err := io.ReadAll(draft); err != nil || draft.Close() != nil || !bytes.HasPrefix(b, []byte("%PDF-")) {
+		t.Errorf("%.20q, %v", b, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"licenseledger/cmd/ledgerd/internal/auth"
+	"licenseledger/cmd/ledgerd/internal/document"
 	"licenseledger/events"
 	"licenseledger/ledger/api"
 	"licenseledger/ledger/catalog"
@@ -136,49 +137,89 @@ type draftIn struct {
 	api.ReadOptions
 }
 
-// oneInvoice registers a call that answers with one invoice.
-func oneInvoice[I any](s *server, c call, load func(ctx context.Context, in *I) (api.Invoice, *uint64, error)) {
+// oneInvoice registers a call that answers with one invoice, of which load also tells whose it is.
+func oneInvoice[I any](s *server, c call, load func(ctx context.Context, in *I) (document.Bill, *uint64, error)) {
 	register(s, c, func(ctx context.Context, in *I) (*streamed, error) {
-		media, err := chooseMedia(requestOf(ctx).accept, api.MediaJSON, api.MediaCSV)
+		media, err := chooseMedia(requestOf(ctx).accept, api.MediaJSON, api.MediaCSV, api.MediaHTML, api.MediaPDF)
 		if err != nil {
 			return nil, err
 		}
-		v, position, err := load(ctx, in)
+		bill, position, err := load(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		var file []byte
+		switch media {
+		case api.MediaHTML:
+			file, err = bill.HTML()
+		case api.MediaPDF:
+			file, err = bill.PDF()
+		}
 		if err != nil {
 			return nil, err
 		}
 		return &streamed{func(c huma.Context) {
-			if media == api.MediaCSV {
-				writeLines(c, position, v)
-			} else {
-				writeJSON(c, position, v)
+			switch media {
+			case api.MediaJSON:
+				writeJSON(c, position, bill.Invoice)
+			case api.MediaCSV:
+				writeLines(c, position, bill.Invoice)
+			default:
+				writeDocument(c, position, media, bill.Number, file)
 			}
 		}}, nil
 	})
 	op := operationOf(s.api.OpenAPI(), huma.Operation{Method: c.method, Path: "/v1" + c.path})
 	op.Responses["200"] = &huma.Response{
-		Description: "The invoice, or, as CSV, its lines.",
+		Description: "The invoice, also as a document for people; or, as CSV, its lines.",
 		Headers:     map[string]*huma.Param{api.HeaderPosition: positionHeader()},
 		Content: map[string]*huma.MediaType{
 			api.MediaJSON: {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.Invoice](), true, "")},
 			api.MediaCSV:  {Schema: &huma.Schema{Type: huma.TypeString, Description: "columns: " + strings.Join(lineColumns, ", ")}},
+			api.MediaHTML: {Schema: &huma.Schema{Type: huma.TypeString, Description: "a page that loads and runs nothing"}},
+			api.MediaPDF:  {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary", Description: "A4; the same invoice makes the same bytes"}},
 		},
 	}
 }
 
-func (s *server) issued(ctx context.Context, in *invoiceIn) (v api.Invoice, position *uint64, err error) {
-	exists, err := s.exists(ctx, in.Provider, in.After)
+// writeDocument writes an invoice for people. The page may do nothing but look as it does, whatever somebody has put into a name.
+func writeDocument(c huma.Context, position *uint64, media, number string, file []byte) {
+	if media == api.MediaHTML {
+		c.SetHeader("Content-Type", api.MediaHTML+"; charset=utf-8")
+		c.SetHeader("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	} else {
+		c.SetHeader("Content-Type", media)
+		c.SetHeader("Content-Disposition", `inline; filename="`+number+`.pdf"`)
+	}
+	c.SetHeader("Content-Length", strconv.Itoa(len(file)))
+	setPosition(c, position)
+	c.SetStatus(http.StatusOK)
+	_, _ = c.BodyWriter().Write(file) // a caller that is gone needs no answer
+}
+
+// billTo is an invoice's provider: how it is called now, or was at the time that is asked about.
+func (s *server) billTo(ctx context.Context, provider string, after uint64) (bill document.Bill, position *uint64, err error) {
+	bill.Provider = provider
+	position, err = s.inProvider(ctx, provider, after, func(_ *bbolt.Tx, a license.Account) error {
+		bill.Name = a.Name
+		return nil
+	})
+	return bill, position, err
+}
+
+func (s *server) issued(ctx context.Context, in *invoiceIn) (bill document.Bill, position *uint64, err error) {
+	bill, exists, err := s.billTo(ctx, in.Provider, in.After)
 	if err != nil {
-		return v, nil, err
+		return bill, nil, err
 	}
 	position, err = s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) error {
 		found, err := findInvoice(tx, in.Provider, in.Number)
 		if err == nil {
-			v, _ = issuedRow(&found)
+			bill.Invoice, _ = issuedRow(&found)
 		}
 		return err
 	})
-	return v, lowest(exists, position), err
+	return bill, lowest(exists, position), err
 }
 
 // findInvoice reads an issued invoice of either kind, which must exist.
@@ -197,14 +238,14 @@ func findInvoice(tx *bbolt.Tx, provider, number string) (v invoices.Invoice, err
 	return v, notFound("provider %q has no invoice %q", provider, number)
 }
 
-func (s *server) draft(ctx context.Context, in *draftIn) (v api.Invoice, position *uint64, err error) {
+func (s *server) draft(ctx context.Context, in *draftIn) (bill document.Bill, position *uint64, err error) {
 	now, err := s.at(ctx)
 	if err != nil {
-		return v, nil, err
+		return bill, nil, err
 	}
-	exists, err := s.exists(ctx, in.Provider, in.After)
+	bill, exists, err := s.billTo(ctx, in.Provider, in.After)
 	if err != nil {
-		return v, nil, err
+		return bill, nil, err
 	}
 	position, err = s.see(ctx, s.Invoices, in.After, func(tx *bbolt.Tx) error {
 		found, ok, err := invoices.Draft(tx, in.Provider, events.DateOf(now))
@@ -212,11 +253,11 @@ func (s *server) draft(ctx context.Context, in *draftIn) (v api.Invoice, positio
 			err = notFound("there is no provider %q", in.Provider)
 		}
 		found.Number = api.InvoiceDraft
-		v = invoiceRow(&found)
+		bill.Invoice = invoiceRow(&found)
 		return err
 	})
-	v.Status = api.InvoiceDraft
-	return v, lowest(exists, position), err
+	bill.Status = api.InvoiceDraft
+	return bill, lowest(exists, position), err
 }
 
 func invoiceRow(v *invoices.Statement) api.Invoice {
