@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/shopspring/decimal"
+	"pgregory.net/rapid"
 
 	"licenseledger/events"
 	"licenseledger/events/eventstest"
@@ -367,6 +368,31 @@ func TestLargestReportFits(t *testing.T) {
 	b := line(t, &e)
 	checkCanonical(t, b)
 	t.Logf("%d of %d bytes", len(b), events.MaxEntry)
+}
+
+// Readings that a door has printed already stand in the log as if they had not been.
+func TestPrintedReadings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		u := &events.UsageRecorded{Agent: "pc-17", Seq: 42, Company: "globex"}
+		for range rapid.IntRange(0, 5).Draw(t, "readings") {
+			u.Readings = append(u.Readings, events.Reading{
+				Meter: rapid.StringMatching(`[!#-\[\]-~]{1,20}`).Draw(t, "meter"),
+				Value: eventstest.Quantity(rapid.StringMatching(`(0|[1-9][0-9]{0,8})[.][0-9]{0,8}[1-9]`).Draw(t, "value")),
+				At:    eventstest.Time("2026-03-11T04:00:00Z").Add(time.Duration(rapid.IntRange(0, 1e9).Draw(t, "ms")) * time.Millisecond),
+			})
+		}
+		e := eventstest.Entry(12, eventstest.Time("2026-03-11T04:00:00Z"), "acme", u)
+		want, err := events.AppendEntry(nil, &e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, printed := events.PrintReadings(u.Readings)
+		u.Printed = printed
+		got, err := events.AppendEntry(nil, &e)
+		if err != nil || !bytes.Equal(got, want) || digest != events.DigestReadings(u.Readings) {
+			t.Fatalf("%s\nwant %s, %v", got, want, err)
+		}
+	})
 }
 
 // reportJSON is what a JSON encoder makes of a report; the hand-written one must write the same.

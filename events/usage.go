@@ -40,6 +40,9 @@ type UsageRecorded struct {
 	// Digest tells a repeated report from another one under the same number (domain U2).
 	Digest   ReportDigest
 	Readings []Reading
+	// Printed is nil, or the readings as the log has them ([PrintReadings]), which are then not printed again: a tenth of
+	// what the intake takes is won by that. Nobody reads it from the log.
+	Printed []byte
 }
 
 // UsageVoided says that the agent gave up a report's number (domain U2).
@@ -57,10 +60,16 @@ type ReportDigest [8]byte
 
 // DigestReadings makes the digest of a report. The order of the readings counts; the company that it names does not.
 func DigestReadings(readings []Reading) ReportDigest {
+	digest, _ := PrintReadings(readings)
+	return digest
+}
+
+// PrintReadings is [DigestReadings] for a report that will be recorded: it gives as well what it had to print for that.
+func PrintReadings(readings []Reading) (digest ReportDigest, printed []byte) {
 	p := printer{b: make([]byte, 0, 64*len(readings))}
 	p.readings(readings)
 	sum := sha256.Sum256(p.b)
-	return ReportDigest(sum[:8])
+	return ReportDigest(sum[:8]), p.b
 }
 
 // DigestVoid makes the digest of a number that was given up.
@@ -102,7 +111,11 @@ func (p *printer) usage(u *UsageRecorded) {
 	p.literal(`,"digest":`)
 	p.hex(u.Digest[:])
 	p.literal(`,"readings":`)
-	p.readings(u.Readings)
+	if u.Printed != nil {
+		p.b = append(p.b, u.Printed...)
+	} else {
+		p.readings(u.Readings)
+	}
 	p.literal(`}`)
 }
 

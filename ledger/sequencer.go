@@ -177,7 +177,7 @@ func (q *Sequencer) Submit(ctx context.Context, c Command) (Receipt, error) {
 	if body, ok := c.Body.(license.Report); ok {
 		r.report = true
 		r.spool = SpoolKey{c.Provider, body.Agent, body.Spool}
-		r.bytes += int64(len(body.Readings)) * 96
+		r.bytes += int64(len(body.Readings))*96 + int64(cap(body.Printed))
 	}
 	if err := q.enqueue(r); err != nil {
 		return Receipt{}, err

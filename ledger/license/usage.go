@@ -22,8 +22,9 @@ type Report struct {
 	// Readings are the report's, from 1 to 500; none where the number is void.
 	Readings []events.Reading
 	Void     string // the reason, where the number is given up
-	// Digest is of the readings or the reason; the front door computes it, on its own time.
-	Digest events.ReportDigest
+	// Digest is of the readings or the reason; the front door computes it, on its own time. Of readings it may leave what that took it to print.
+	Digest  events.ReportDigest
+	Printed []byte
 }
 
 // Check refuses what no state could make valid. Front doors call it before Submit; decisions rely on it.
@@ -95,7 +96,7 @@ func (c Report) decide(d *decider) error {
 		return nil
 	}
 	d.emit(&events.UsageRecorded{
-		Agent: c.Agent, Spool: c.Spool, Seq: c.Seq, Company: endpoint.Company, Digest: c.Digest, Readings: c.Readings,
+		Agent: c.Agent, Spool: c.Spool, Seq: c.Seq, Company: endpoint.Company, Digest: c.Digest, Readings: c.Readings, Printed: c.Printed,
 	})
 	return nil
 }

@@ -44,7 +44,7 @@ func cloudEvent(name, raw string) string {
 
 func TestCloudEvents(t *testing.T) {
 	reading := []events.Reading{{Meter: "backup_bytes", Value: quantity(t, "12.5"), At: time.Date(2026, 3, 11, 4, 0, 0, 0, time.UTC)}}
-	report := license.Report{Agent: "pc-17", Seq: 42, Company: "globex", Readings: reading, Digest: events.DigestReadings(reading)}
+	report := finished(license.Report{Agent: "pc-17", Seq: 42, Company: "globex", Readings: reading})
 	good, other := cloudEvent("", ""), shortest
 	batch, err := CloudEvents([]byte(" [ " + good + "\n,\t" + other + " ] "))
 	if err != nil {
@@ -53,7 +53,7 @@ func TestCloudEvents(t *testing.T) {
 	second := []events.Reading{{Meter: "m", Value: quantity(t, "1"), At: reading[0].At}}
 	want := []Event{
 		{ID: "e1", Report: report, Request: sha256.Sum256([]byte(good))},
-		{ID: "1", Report: license.Report{Agent: "a", Seq: 1, Readings: second, Digest: events.DigestReadings(second)}, Request: sha256.Sum256([]byte(other))},
+		{ID: "1", Report: finished(license.Report{Agent: "a", Seq: 1, Readings: second}), Request: sha256.Sum256([]byte(other))},
 	}
 	if diff := cmp.Diff(want, batch, exact); diff != "" {
 		t.Error(diff)

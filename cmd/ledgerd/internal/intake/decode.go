@@ -38,7 +38,7 @@ func finish(r *license.Report) error {
 	if r.Void != "" {
 		r.Digest = events.DigestVoid(r.Void)
 	} else {
-		r.Digest = events.DigestReadings(r.Readings)
+		r.Digest, r.Printed = events.PrintReadings(r.Readings)
 	}
 	return nil
 }
