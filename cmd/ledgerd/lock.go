@@ -13,6 +13,20 @@ var errLocked = errors.New("the data folder is in use")
 
 // lockData locks a data folder for this process, until unlock. The lock file stays; the system frees the lock however the process ends.
 func lockData(dir string) (unlock func(), err error) {
+	f, err := lockFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	return func() { unlockFile(f) }, nil
+}
+
+// unlockFile gives the lock back by itself: a child that is being started has the file for a moment, and would keep the lock of one that is only closed.
+func unlockFile(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	f.Close()
+}
+
+func lockFile(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
@@ -29,9 +43,5 @@ func lockData(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), f.Close())
 	}
-	return func() {
-		// A child that is being started has the file for a moment, and would keep the lock when it is only closed here.
-		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
-		f.Close()
-	}, nil
+	return f, nil
 }
