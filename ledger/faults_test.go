@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +146,46 @@ func TestStartDoubtsThatTheLastRecordIsMissing(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// malformed is a log in which something that is no record stands from a sequence on.
+type malformed struct {
+	ledger.Log
+	from atomic.Uint64
+}
+
+func (l *malformed) Get(ctx context.Context, seq uint64) (events.Stored, error) {
+	if seq >= l.from.Load() {
+		return events.Stored{}, fmt.Errorf("get record %d: %w", seq, events.ErrMalformed)
+	}
+	return l.Log.Get(ctx, seq)
+}
+
+// What is no record does not become one by being asked for again: neither a start nor a running sequencer waits for that, whatever is doubted.
+func TestMalformedRecordStops(t *testing.T) {
+	clock := ledgertest.NewClock(start)
+	stream := ledgertest.NewStream(t, clock)
+	h := another(t, stream, clock, ledger.Config{})
+	h.open("acme")
+	log := &malformed{Log: stream.Open()}
+	log.from.Store(math.MaxUint64)
+	config := ledger.Config{Log: log, States: h.states, Clock: clock, Doubt: time.Hour}
+	q, err := ledger.Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.from.Store(uint64(len(stream.Records())) + 2) // the second of those that it does not know yet: its append meets the first
+	h.must("initech", license.SetProvider{Name: "Initech"})
+	h.must("umbrella", license.SetProvider{Name: "Umbrella"})
+	if _, err := q.Submit(t.Context(), h.command("acme", license.Buy{Type: "server", Quantity: 2})); !errors.Is(err, events.ErrMalformed) || !errors.Is(q.Err(), events.ErrMalformed) {
+		t.Errorf("%v, stopped by %v, want %v", err, q.Err(), events.ErrMalformed)
+	}
+	if err := q.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if q, err := ledger.Start(t.Context(), config); !errors.Is(err, events.ErrMalformed) {
+		t.Errorf("a start: %v, %v", q, err)
 	}
 }
 

@@ -626,14 +626,14 @@ func (q *Sequencer) conflict() error {
 	return q.ctx.Err()
 }
 
-// insist repeats a read of what the log must have until it succeeds, ctx ends or the log has surely lost it: a writer that lost its way has nothing
-// better to do.
+// insist repeats a read of what the log must have until it succeeds, ctx ends, the log has surely lost it or holds something else in its place: a
+// writer that lost its way has nothing better to do.
 func (q *Sequencer) insist(ctx context.Context, what string, read func() error) error {
 	var doubted time.Time
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := read()
 		missing := errors.Is(err, ErrNoRecord) || errors.Is(err, ErrGap)
-		if err == nil || missing && q.lost(&doubted) || ctx.Err() != nil {
+		if err == nil || missing && q.lost(&doubted) || errors.Is(err, events.ErrMalformed) || ctx.Err() != nil {
 			return wrap(what, err)
 		}
 		if !missing {
