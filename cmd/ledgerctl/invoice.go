@@ -100,7 +100,7 @@ document, to send and to keep.`,
 			return c.print(invoice, lineGrid(invoice), func(w io.Writer, _ grid) { writeBill(w, c.provider, invoice) })
 		},
 	})
-	cmd.Flags().StringVar(&as, "as", "", "write it as a `DOCUMENT`: pdf or html")
+	cmd.Flags().StringVar(&as, "as", "", "write it as a `DOCUMENT`, pdf or html, whatever -o says")
 	readFlags(cmd, &o)
 	return cmd
 }

@@ -28,7 +28,7 @@ func day(s string) time.Time {
 	return t
 }
 
-// statement has a line of every kind. Figures: B3 (18.00 is charged 20.00) and B5 of the rules, and what a month before came to below zero.
+// statement has a line of every kind. Figures: B3 (18.00 is charged 20.00) and B5 of the rules, its notes say what B7 wants (amounts exclude tax), and what a month before came to below zero.
 func statement() document.Bill {
 	return document.Bill{Provider: "acme", Name: "Acme Backup", Invoice: api.Invoice{
 		Number: "S-000002", Kind: api.InvoiceStatement, Month: "2024-09", Period: api.Period{From: day("2024-09-01"), To: day("2024-10-01")},
